@@ -1,0 +1,11 @@
+//! What Coracle decides: documents, platforms, plans and the rollout machine.
+//!
+//! Invariant: nothing in this crate opens a file or socket, starts a process or thread, reads a clock,
+//! the environment or a random source. Facts come in as values; decisions go out as values.
+
+pub mod compose;
+pub mod deployment;
+pub mod ident;
+pub mod limits;
+pub mod oci;
+pub mod time;

@@ -1,0 +1,18 @@
+//! Bounds on everything that comes from outside, each with its unit and its reason.
+
+/// Bytes of one manifest or index; the distribution specification asks registries to take 4 MiB.
+pub const MANIFEST_BYTES_MAX: u64 = 4 << 20;
+/// Bytes of one image config; the largest seen in the wild are a few hundred KiB.
+pub const CONFIG_BYTES_MAX: u64 = 8 << 20;
+/// Layers of one image; overlayfs and the kernel's mount page give out near here.
+pub const LAYERS_MAX: usize = 512;
+/// Entries of one index; a fleet has a handful of platforms, attestations double them.
+pub const INDEX_ENTRIES_MAX: usize = 1024;
+/// How deep an index may hold an index; real registries nest once.
+pub const INDEX_DEPTH_MAX: usize = 4;
+/// Bytes of one desired-state envelope as it comes from the broker.
+pub const DESIRED_BYTES_MAX: usize = 32 << 10;
+/// Bytes of one state document as it goes to the broker.
+pub const STATE_BYTES_MAX: usize = 16 << 10;
+/// Characters of an error message in a state document.
+pub const MESSAGE_CHARS_MAX: usize = 512;
