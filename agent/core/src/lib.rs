@@ -5,7 +5,9 @@
 
 pub mod compose;
 pub mod deployment;
+pub mod gate;
 pub mod ident;
 pub mod limits;
 pub mod oci;
+pub mod plan;
 pub mod time;

@@ -1,0 +1,96 @@
+use super::*;
+
+fn policy() -> Policy {
+    Policy { percent_hundredths: 10_000, ..Policy::default() }
+}
+
+#[track_caller]
+fn check(policy: &Policy, now: u64, phase: Phase, reasons: &str) {
+    let facts = Facts {
+        device: "board-1",
+        now: Timestamp(now),
+        trusted_now: Timestamp(now),
+        inhibitors: &[],
+        approval: Approval::Pending,
+    };
+    let written: Vec<String> = closed(policy, &facts, phase).iter().map(ToString::to_string).collect();
+    assert_eq!(written.join(" "), reasons);
+}
+
+/// Saturday 2026-09-12 23:30 UTC.
+const SATURDAY_NIGHT: u64 = 1_789_255_800;
+
+#[test]
+fn an_open_policy_closes_no_gate() {
+    check(&policy(), 0, Phase::Download, "");
+    check(&policy(), 0, Phase::Apply, "");
+}
+
+#[test]
+fn every_closed_gate_is_named() {
+    let shut = Policy {
+        hold: true,
+        not_before: Some(Timestamp(SATURDAY_NIGHT)),
+        percent_hundredths: 0,
+        seed: "s".into(),
+        ..policy()
+    };
+    let place = bucket("s", "board-1");
+    let bucket = Hundredths(place);
+    check(&shut, 60, Phase::Apply, &format!("HOLD NOT_BEFORE:2026-09-12T23:30Z PERCENT:0<{bucket}"));
+}
+
+#[test]
+fn a_mode_decides_how_binding_the_gates_are() {
+    let shut = Policy { percent_hundredths: 0, seed: "s".into(), ..policy() };
+    check(&Policy { mode: Mode::Force, ..shut.clone() }, 5, Phase::Apply, "");
+    check(&Policy { deadline: Some(Timestamp(5)), ..shut }, 5, Phase::Apply, "");
+    check(&Policy { mode: Mode::Download, ..policy() }, 5, Phase::Download, "");
+    check(&Policy { mode: Mode::Download, ..policy() }, 5, Phase::Apply, "DOWNLOAD_ONLY");
+    check(&Policy { mode: Mode::Confirm, ..policy() }, 5, Phase::Apply, "CONFIRM");
+}
+
+#[test]
+fn a_higher_percentage_only_adds_boards() {
+    for device in ["a", "b", "c", "d"] {
+        let place = bucket("seed", device);
+        assert!(place < 10_000);
+        assert_eq!(place, bucket("seed", device));
+        assert_ne!(bucket("seed", "a"), bucket("other", "a"));
+    }
+}
+
+#[test]
+fn the_spread_counts_from_the_acceptance_and_ends() {
+    let spread = Policy { seed: "s".into(), spread_s: 1000, accepted_at: Timestamp(100), ..policy() };
+    let delay = spread_delay_s("s", "board-1", 1000);
+    assert!(delay > 0 && delay < 1000);
+    check(&spread, 100 + delay, Phase::Download, "");
+    check(
+        &spread,
+        100 + delay - 1,
+        Phase::Download,
+        &format!("SPREAD:1970-01-01T00:{:02}Z", (100 + delay) / 60),
+    );
+    assert_eq!(spread_delay_s("s", "board-1", 0), 0);
+}
+
+#[test]
+fn a_window_may_pass_midnight() {
+    let window = Window { days: vec![Day::Sat], start_minute: 23 * 60 + 30, minutes: 60 };
+    let windowed = Policy { windows: vec![window], ..policy() };
+    check(&windowed, SATURDAY_NIGHT - 1, Phase::Apply, "WINDOW:2026-09-12T23:30Z");
+    check(&windowed, SATURDAY_NIGHT, Phase::Apply, "");
+    check(&windowed, SATURDAY_NIGHT + 3599, Phase::Apply, "");
+    check(&windowed, SATURDAY_NIGHT + 3600, Phase::Apply, "WINDOW:2026-09-19T23:30Z");
+    check(&windowed, SATURDAY_NIGHT - 1, Phase::Download, "WINDOW:2026-09-12T23:30Z");
+    let early = Policy { download_outside_window: true, ..windowed };
+    check(&early, SATURDAY_NIGHT - 1, Phase::Download, "");
+}
+
+#[test]
+fn times_are_written_as_people_read_them() {
+    for (at, text) in [(0, "1970-01-01T00:00Z"), (951_782_400, "2000-02-29T00:00Z"), (u64::MAX, "never")] {
+        assert_eq!(window::iso_minute(Timestamp(at)), text);
+    }
+}
