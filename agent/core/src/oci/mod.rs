@@ -1,9 +1,15 @@
 //! The OCI image specification's values: digests, descriptors, platforms, manifests, layers.
 
+pub mod config;
 pub mod descriptor;
 pub mod digest;
+pub mod manifest;
 pub mod platform;
+pub mod reference;
 
+pub use config::{ExecConfig, ImageConfig};
 pub use descriptor::Descriptor;
 pub use digest::{Digest, Hasher};
+pub use manifest::{Document, Index, Manifest};
 pub use platform::Platform;
+pub use reference::Reference;
