@@ -16,3 +16,9 @@ pub const DESIRED_BYTES_MAX: usize = 32 << 10;
 pub const STATE_BYTES_MAX: usize = 16 << 10;
 /// Characters of an error message in a state document.
 pub const MESSAGE_CHARS_MAX: usize = 512;
+/// Bytes of one path in a layer; the kernel takes 4096 with the closing NUL.
+pub const ENTRY_PATH_BYTES_MAX: usize = 4095;
+/// Bytes of one component of such a path; what ext4, xfs, btrfs and overlayfs take.
+pub const ENTRY_NAME_BYTES_MAX: usize = 255;
+/// Components of such a path; the deepest dependency trees have some dozens, and one descriptor may be open for each.
+pub const ENTRY_DEPTH_MAX: usize = 256;

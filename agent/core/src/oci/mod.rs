@@ -3,6 +3,7 @@
 pub mod config;
 pub mod descriptor;
 pub mod digest;
+pub mod layer;
 pub mod manifest;
 pub mod platform;
 pub mod reference;
