@@ -1,2 +1,44 @@
-//! xtask
-fn main() {}
+//! The front door of the project: `cargo xtask COMMAND`.
+//!
+//! Each command is a file of its own; each installs what it needs, says so, and does nothing that is done already.
+
+mod namespace;
+mod setup;
+mod test;
+mod tidy;
+
+use std::io;
+use std::process::ExitCode;
+
+/// A command, what it does, and the function that does it.
+type Command = (&'static str, &'static str, fn(&[String]) -> io::Result<()>);
+
+const COMMANDS: &[Command] = &[
+    ("setup", "install what tests and builds need beyond Rust", setup::command),
+    ("test", "set up and run all tests; words after it go to `cargo test`", test::command),
+    ("tidy", "check the shape of the tree: arrows, sizes, words", tidy::command),
+];
+
+fn main() -> ExitCode {
+    let words = std::env::args().skip(1).collect::<Vec<_>>();
+    let wanted = words.first().map_or("help", String::as_str);
+    let Some((name, _, run)) = COMMANDS.iter().find(|(name, _, _)| *name == wanted) else {
+        return usage(wanted);
+    };
+    match run(words.get(1..).unwrap_or_default()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(e) => {
+            eprintln!("xtask {name}: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn usage(wanted: &str) -> ExitCode {
+    println!("cargo xtask COMMAND\n");
+    for (name, purpose, _) in COMMANDS {
+        println!("  {name:<8} {purpose}");
+    }
+    let asked = ["help", "--help", "-h"].contains(&wanted);
+    if asked { ExitCode::SUCCESS } else { ExitCode::from(64) }
+}

@@ -1,1 +1,10 @@
-//! support
+//! The test bench: real servers, real images and real agents that tests and `cargo xtask` start and stop.
+//!
+//! Without the feature `protocols` it needs the standard library and little more, so that the front door stays
+//! quick to build.
+
+pub mod agent;
+pub mod images;
+pub mod process;
+pub mod registry;
+pub mod scratch;

@@ -1,0 +1,151 @@
+//! Installs what a fresh Debian 12 with Rust lacks; says what and why; does nothing when all is there.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use coracle_test_support::images::{Arch, busybox::busybox};
+use coracle_test_support::process::run;
+use nix::unistd::geteuid;
+
+/// A program that something here starts.
+struct Need {
+    program: &'static str,
+    package: &'static str,
+    why: &'static str,
+}
+
+const fn need(program: &'static str, package: &'static str, why: &'static str) -> Need {
+    Need { program, package, why }
+}
+
+/// What tests and the demonstration start.
+const TESTS: &[Need] = &[
+    need("cc", "gcc", "compiles the C and assembly parts of ring and zstd"),
+    need("ld", "libc6-dev", "links programs"),
+    need("mosquitto", "mosquitto", "the MQTT broker"),
+    need("mosquitto_pub", "mosquitto-clients", "an MQTT client that is not ours"),
+    need("docker-registry", "docker-registry", "the registry"),
+    need("crun", "crun", "the runtime"),
+    need("skopeo", "skopeo", "copies images"),
+    need("umoci", "umoci", "makes images, and unpacks them to compare with"),
+    need("buildah", "buildah", "joins images to an index"),
+    need("openssl", "openssl", "makes certificates"),
+    need("mkfs.ext4", "e2fsprogs", "small disks to fill and to count writes on"),
+    need("setfattr", "attr", "extended attributes to compare"),
+    need("ip", "iproute2", "network namespaces"),
+];
+
+/// What a static release build needs besides.
+const RELEASE: &[Need] = &[need("musl-gcc", "musl-tools", "compiles C against musl, for the static binary")];
+
+/// What checks the files for an init system.
+const UNITS: &[Need] = &[need("systemd-analyze", "systemd", "verifies the units")];
+
+/// What the benchmark compares with.
+const PEERS: &[Need] = &[
+    need("podman", "podman", "a peer to compare with"),
+    need("containerd", "containerd", "a peer to compare with"),
+    need("dockerd", "docker.io", "a peer to compare with"),
+];
+
+/// Rust's name of the amd64 board.
+pub const MUSL: &str = "x86_64-unknown-linux-musl";
+
+/// Everything; what the benchmark compares with only for `setup bench`.
+pub fn command(words: &[String]) -> io::Result<()> {
+    if words.first().is_some_and(|word| word == "bench") {
+        for_bench()?;
+    }
+    for_tests()?;
+    for_release()?;
+    for_units()?;
+    println!("setup: everything is there");
+    Ok(())
+}
+
+/// What `cargo xtask test` and `demo` need.
+pub fn for_tests() -> io::Result<()> {
+    install(TESTS)?;
+    for arch in Arch::ALL {
+        busybox(arch)?;
+    }
+    Ok(())
+}
+
+/// What a static release build needs.
+pub fn for_release() -> io::Result<()> {
+    install(RELEASE)?;
+    add_target(MUSL)
+}
+
+/// What checks the units.
+pub fn for_units() -> io::Result<()> {
+    install(UNITS)
+}
+
+/// What the benchmark needs besides.
+pub fn for_bench() -> io::Result<()> {
+    install(PEERS)
+}
+
+fn install(needs: &[Need]) -> io::Result<()> {
+    let missing = needs.iter().filter(|need| !is_there(need.program)).collect::<Vec<_>>();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    for Need { program, package, why } in &missing {
+        println!("setup: installing {package} for `{program}`: {why}");
+    }
+    let packages = missing.iter().map(|need| need.package).collect::<Vec<_>>();
+    if !geteuid().is_root() {
+        let words = packages.join(" ");
+        return Err(io::Error::other(format!(
+            "not root; run: apt-get install --no-install-recommends {words}"
+        )));
+    }
+    // The lists may be older than the mirror, or not there at all: then once more with fresh ones.
+    if apt(&["install", "--no-install-recommends"], &packages).is_err() {
+        apt(&["update"], &[])?;
+        apt(&["install", "--no-install-recommends"], &packages)?;
+    }
+    match missing.iter().find(|need| !is_there(need.program)) {
+        Some(need) => Err(io::Error::other(format!("{} has no `{}`", need.package, need.program))),
+        None => Ok(()),
+    }
+}
+
+fn apt(words: &[&str], packages: &[&str]) -> io::Result<()> {
+    let mut command = Command::new("apt-get");
+    command.args(["-q", "-y", "-o", "DPkg::Lock::Timeout=300"]).args(words).args(packages);
+    run(command.env("DEBIAN_FRONTEND", "noninteractive")).map(drop)
+}
+
+/// Whether `program` is where root's programs are; sbin is not on everyone's path.
+pub fn is_there(program: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let system = ["/usr/sbin", "/sbin"].map(Into::into);
+    std::env::split_paths(&path).chain(system).any(|folder| folder.join(program).exists())
+}
+
+fn add_target(triple: &str) -> io::Result<()> {
+    let sysroot = run(Command::new("rustc").args(["--print", "sysroot"]))?;
+    if Path::new(sysroot.trim()).join("lib/rustlib").join(triple).join("lib").exists() {
+        return Ok(());
+    }
+    println!("setup: adding the Rust target {triple}: the static binary for boards");
+    run(Command::new("rustup").args(["target", "add", triple])).map(drop)
+}
+
+/// The root of the repository.
+pub fn root() -> io::Result<PathBuf> {
+    fs::canonicalize(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
+}
+
+/// The cargo that runs us, at the root of the repository.
+pub fn cargo(words: &[&str]) -> io::Result<Command> {
+    let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    command.args(words).current_dir(root()?);
+    Ok(command)
+}
