@@ -1,0 +1,216 @@
+//! Every key there is: its type, default and meaning. `agent/docs/config.md` is held equal with this table by a test.
+
+/// What a key's value must be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// A string.
+    Text,
+    /// A string naming an absolute path.
+    Path,
+    /// `true` or `false`.
+    Switch,
+    /// A whole number between two bounds, both included.
+    Count {
+        /// The least.
+        min: u64,
+        /// The most.
+        max: u64,
+    },
+    /// A list of strings.
+    List,
+    /// A string or a list of strings.
+    TextOrList,
+}
+
+impl Kind {
+    /// For people.
+    pub(crate) fn words(self) -> String {
+        match self {
+            Self::Text => "a string".to_owned(),
+            Self::Path => "an absolute path".to_owned(),
+            Self::Switch => "true or false".to_owned(),
+            Self::Count { min, max } => format!("a number from {min} to {max}"),
+            Self::List => "a list of strings".to_owned(),
+            Self::TextOrList => "a string or a list of strings".to_owned(),
+        }
+    }
+}
+
+/// One key.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Key {
+    /// With its section: `broker.url`.
+    pub(crate) name: &'static str,
+    /// What its value must be.
+    pub(crate) kind: Kind,
+    /// What holds where it is absent, as TOML or in words.
+    pub(crate) default: &'static str,
+    /// What it does, with the unit.
+    pub(crate) meaning: &'static str,
+}
+
+const fn key(name: &'static str, kind: Kind, default: &'static str, meaning: &'static str) -> Key {
+    Key { name, kind, default, meaning }
+}
+
+/// All keys, in the order they are shown.
+pub(crate) const KEYS: &[Key] = &[
+    key(
+        "device_id",
+        Kind::Text,
+        "from machine-id",
+        "Name of this board in MQTT topics: 1 to 64 of `A-Z a-z 0-9 _ -`. The default is a hash of `/etc/machine-id`, else the host name.",
+    ),
+    key("groups", Kind::List, "[]", "Groups whose desired state this board follows too; at most 5."),
+    key(
+        "state_dir",
+        Kind::Path,
+        "\"/var/lib/coracle\"",
+        "Layers, images and the journal. Must be on a disk that keeps its content, not on a tmpfs or an overlay.",
+    ),
+    key(
+        "run_dir",
+        Kind::Path,
+        "\"/run/coracle\"",
+        "Bundles, sockets and logs of running workloads; rebuilt after a boot, so a tmpfs is right.",
+    ),
+    key(
+        "platform",
+        Kind::TextOrList,
+        "detected",
+        "Platforms this board runs, best first (`linux/arm/v7`), instead of what was detected.",
+    ),
+    key(
+        "accept_tags",
+        Kind::Switch,
+        "false",
+        "Take desired documents whose images carry a tag and no digest; the board then resolves the tag itself.",
+    ),
+    key(
+        "default_network",
+        Kind::Text,
+        "none: a service must say",
+        "`\"host\"` or `\"none\"`: the network of a service that does not name one.",
+    ),
+    key(
+        "trust.unsigned",
+        Kind::Switch,
+        "false",
+        "Take desired documents without a signature. Without it, and until signatures are built, no document is taken.",
+    ),
+    key(
+        "broker.url",
+        Kind::Text,
+        "no broker",
+        "`mqtt://host[:1883]` or `mqtts://host[:8883]` (TLS). Without it the agent runs what it has and hears nothing.",
+    ),
+    key("broker.version", Kind::Text, "\"5\"", "MQTT version: `\"5\"` or `\"3.1.1\"`."),
+    key(
+        "broker.root",
+        Kind::Text,
+        "\"coracle/v1\"",
+        "Start of every topic: 1 to 3 levels of `A-Z a-z 0-9 _ -`, so that no topic has more than six slashes.",
+    ),
+    key("broker.username", Kind::Text, "none", "User name at the broker."),
+    key(
+        "broker.password_file",
+        Kind::Path,
+        "none",
+        "File whose first line is the password. No one but its owner may read it.",
+    ),
+    key(
+        "broker.ca_file",
+        Kind::Path,
+        "the system's CA store",
+        "PEM file of the CAs that vouch for the broker.",
+    ),
+    key(
+        "broker.cert_file",
+        Kind::Path,
+        "none",
+        "PEM file of this board's client certificate; needs `key_file`.",
+    ),
+    key(
+        "broker.key_file",
+        Kind::Path,
+        "none",
+        "PEM file of its private key. No one but its owner may read it; needs `cert_file`.",
+    ),
+    key(
+        "broker.keepalive_seconds",
+        Kind::Count { min: 10, max: 3600 },
+        "120",
+        "Seconds of silence after which a sign of life is exchanged.",
+    ),
+    key(
+        "broker.first_connect_splay_seconds",
+        Kind::Count { min: 0, max: 3600 },
+        "10",
+        "The first connection after a start waits a random time of at most so many seconds, so that a fleet does not come at once.",
+    ),
+    key("registry.insecure", Kind::List, "[]", "Registries (`host[:port]`) reached over plain HTTP."),
+    key(
+        "registry.auth_file",
+        Kind::Path,
+        "where podman and docker look",
+        "Credentials in the form of `auth.json`. No one but its owner may read it.",
+    ),
+    key(
+        "registry.certs_dir",
+        Kind::Path,
+        "\"/etc/containers/certs.d\"",
+        "A folder `host[:port]/` a registry, with its CA (`*.crt`).",
+    ),
+    key(
+        "registry.registries_conf",
+        Kind::Path,
+        "\"/etc/containers/registries.conf\"",
+        "Containers' own registry settings.",
+    ),
+    key(
+        "registry.ca_file",
+        Kind::Path,
+        "the system's CA store",
+        "PEM file of the CAs that vouch for the registries.",
+    ),
+    key(
+        "runtime.path",
+        Kind::Text,
+        "\"crun\"",
+        "The OCI runtime: a name looked up in PATH, or an absolute path.",
+    ),
+    key(
+        "runtime.seccomp_profile",
+        Kind::Path,
+        "the system's containers profile",
+        "Seccomp profile of workloads, in docker's form.",
+    ),
+    key(
+        "runtime.log_bytes_max",
+        Kind::Count { min: 4096, max: 1 << 30 },
+        "1048576",
+        "Bytes of output kept for each workload, in `run_dir`.",
+    ),
+    key(
+        "pull.concurrency",
+        Kind::Count { min: 1, max: 8 },
+        "2",
+        "Layers of one image fetched at the same time.",
+    ),
+];
+
+/// The key of that name.
+pub(crate) fn find(name: &str) -> Option<&'static Key> {
+    KEYS.iter().find(|key| key.name == name)
+}
+
+/// The section of a key's name; empty for keys above all sections.
+pub(crate) fn section(name: &str) -> &str {
+    name.split_once('.').map_or("", |(section, _)| section)
+}
+
+/// What a section holds, for the message about an unknown key.
+pub(crate) fn known_in(wanted: &str) -> Vec<&'static str> {
+    let inside = KEYS.iter().filter(|key| section(key.name) == wanted);
+    inside.map(|key| key.name.rsplit('.').next().unwrap_or(key.name)).collect()
+}

@@ -1,0 +1,379 @@
+//! Stage three: checked values. A pure function of the inputs and the board's own names.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use coracle_core::compose::NetworkMode;
+use coracle_core::ident::{DeviceId, GroupName};
+use coracle_core::oci::Platform;
+use serde::Serialize;
+
+use super::broker::{self, BrokerSettings, BrokerUrl, Protocol, Transport};
+use super::error::{ConfigError, Mistake};
+use super::fragment::Raw;
+use super::inputs::{Inputs, Origin};
+use super::keys::{self, KEYS};
+use super::surroundings::Surroundings;
+
+/// Groups of one board: with its own three filters they make the eight of one SUBSCRIBE that every broker takes.
+const GROUPS_MAX: usize = 5;
+/// Stands in for the id of a board without a name of its own, while there is no broker to meet a namesake at.
+const NAMELESS: &str = "nameless";
+
+/// What this board was told; every value is checked.
+#[derive(Debug, Clone)]
+pub(crate) struct Settings {
+    pub(crate) device_id: DeviceId,
+    pub(crate) groups: Vec<GroupName>,
+    pub(crate) state_dir: PathBuf,
+    pub(crate) run_dir: PathBuf,
+    /// Instead of what was detected, best first; empty: detect.
+    pub(crate) platforms: Vec<Platform>,
+    pub(crate) accept_tags: bool,
+    pub(crate) default_network: Option<NetworkMode>,
+    pub(crate) trust: Trust,
+    /// Absent: the agent runs without a broker.
+    pub(crate) broker: Option<BrokerSettings>,
+    pub(crate) registry: RegistrySettings,
+    pub(crate) runtime: RuntimeSettings,
+    pub(crate) pull: PullSettings,
+    /// The files that were read, in order.
+    pub(crate) files: Vec<PathBuf>,
+    /// Every key with its value and where that comes from.
+    pub(crate) rows: Vec<SettingRow>,
+}
+
+/// Which desired documents are taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Trust {
+    /// Only signed ones.
+    Signed,
+    /// Unsigned ones too; the reported state says so.
+    Unsigned,
+}
+
+/// How registries are reached. Absent paths: where the containers tools look.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RegistrySettings {
+    /// `host[:port]`, reached over plain HTTP.
+    pub(crate) insecure: Vec<String>,
+    pub(crate) auth_file: Option<PathBuf>,
+    pub(crate) certs_dir: Option<PathBuf>,
+    pub(crate) registries_conf: Option<PathBuf>,
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
+/// The OCI runtime and what every workload gets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct RuntimeSettings {
+    /// A name without a slash, looked up in PATH, or an absolute path.
+    pub(crate) path: PathBuf,
+    pub(crate) seccomp_profile: Option<PathBuf>,
+    pub(crate) log_bytes_max: u64,
+}
+
+/// How images are fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct PullSettings {
+    /// Layers at a time.
+    pub(crate) concurrency: usize,
+}
+
+/// One key with its value and where that comes from.
+#[derive(Debug, Clone, Serialize)]
+pub(crate) struct SettingRow {
+    pub(crate) key: &'static str,
+    /// `null` where nothing is set and there is no value by default.
+    pub(crate) value: serde_json::Value,
+    pub(crate) origin: Origin,
+}
+
+/// Checks `inputs`.
+pub(crate) fn check(inputs: Inputs, board: &Surroundings) -> Result<Settings, ConfigError> {
+    let mut reading = Reading { inputs, rows: Vec::with_capacity(KEYS.len()) };
+    let settings = Settings {
+        device_id: device_id(&mut reading, board)?,
+        groups: groups(&mut reading)?,
+        state_dir: reading.path("state_dir", "/var/lib/coracle")?,
+        run_dir: reading.path("run_dir", "/run/coracle")?,
+        platforms: platforms(&mut reading)?,
+        accept_tags: reading.switch("accept_tags"),
+        default_network: reading.parsed("default_network", network)?,
+        trust: if reading.switch("trust.unsigned") { Trust::Unsigned } else { Trust::Signed },
+        broker: broker_settings(&mut reading)?,
+        registry: registry(&mut reading)?,
+        runtime: runtime(&mut reading)?,
+        pull: PullSettings {
+            concurrency: usize::try_from(reading.count("pull.concurrency", 2)).unwrap_or(1),
+        },
+        files: reading.inputs.files,
+        rows: reading.rows,
+    };
+    Ok(settings)
+}
+
+/// Takes keys out of the inputs and notes each with its origin.
+struct Reading {
+    inputs: Inputs,
+    rows: Vec<SettingRow>,
+}
+
+impl Reading {
+    fn note(&mut self, key: &'static str, default: serde_json::Value) {
+        let (value, origin) = match self.inputs.value(key) {
+            None => (default, Origin::Default),
+            Some((raw, file, line)) => (shown(raw), Origin::File { file: file.clone(), line: *line }),
+        };
+        self.rows.push(SettingRow { key, value, origin });
+    }
+
+    fn mistake(&self, key: &str, line: Option<usize>, problem: String) -> ConfigError {
+        let place = self.inputs.value(key);
+        let file = place.map(|(_, file, _)| file.clone());
+        let line = line.or(place.map(|(_, _, line)| *line));
+        Mistake { file, line, key: Some(key.to_owned()), problem }.into()
+    }
+
+    fn text(&mut self, key: &'static str, default: Option<&str>) -> Option<String> {
+        self.note(key, default.into());
+        match self.inputs.value(key) {
+            Some((Raw::Text(text), ..)) => Some(text.clone()),
+            Some((Raw::Switch(_) | Raw::Count(_) | Raw::List(_), ..)) | None => default.map(str::to_owned),
+        }
+    }
+
+    fn switch(&mut self, key: &'static str) -> bool {
+        self.note(key, false.into());
+        matches!(self.inputs.value(key), Some((Raw::Switch(true), ..)))
+    }
+
+    fn count(&mut self, key: &'static str, default: u64) -> u64 {
+        self.note(key, default.into());
+        match self.inputs.value(key) {
+            Some((Raw::Count(count), ..)) => *count,
+            Some((Raw::Switch(_) | Raw::Text(_) | Raw::List(_), ..)) | None => default,
+        }
+    }
+
+    /// Elements with their lines; `None` where absent.
+    fn list(&mut self, key: &'static str, default: serde_json::Value) -> Option<Vec<(String, usize)>> {
+        self.note(key, default);
+        match self.inputs.value(key) {
+            Some((Raw::List(list), ..)) => Some(list.clone()),
+            Some((Raw::Switch(_) | Raw::Text(_) | Raw::Count(_), ..)) | None => None,
+        }
+    }
+
+    fn parsed<T>(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&str) -> Result<T, String>,
+    ) -> Result<Option<T>, ConfigError> {
+        let text = self.text(key, None);
+        text.map(|text| parse(&text)).transpose().map_err(|problem| self.mistake(key, None, problem))
+    }
+
+    fn path(&mut self, key: &'static str, default: &str) -> Result<PathBuf, ConfigError> {
+        let text = self.text(key, Some(default)).unwrap_or_default();
+        absolute(&text).map_err(|problem| self.mistake(key, None, problem))
+    }
+
+    fn optional_path(&mut self, key: &'static str) -> Result<Option<PathBuf>, ConfigError> {
+        self.parsed(key, absolute)
+    }
+}
+
+fn shown(raw: &Raw) -> serde_json::Value {
+    match raw {
+        Raw::Text(text) => text.as_str().into(),
+        Raw::Switch(on) => (*on).into(),
+        Raw::Count(count) => (*count).into(),
+        Raw::List(list) => list.iter().map(|(text, _)| text.as_str()).collect(),
+    }
+}
+
+fn absolute(text: &str) -> Result<PathBuf, String> {
+    let path = Path::new(text);
+    if !path.is_absolute() {
+        return Err(format!("{text:?} is not an absolute path"));
+    }
+    if path.components().any(|part| matches!(part, std::path::Component::ParentDir)) {
+        return Err(format!("{text:?} has a '..' in it"));
+    }
+    Ok(path.to_owned())
+}
+
+fn network(text: &str) -> Result<NetworkMode, String> {
+    match text {
+        "host" => Ok(NetworkMode::Host),
+        "none" => Ok(NetworkMode::None),
+        other => Err(format!("{other:?} is not a network; there are \"host\" and \"none\"")),
+    }
+}
+
+fn platform(text: &str) -> Result<Platform, String> {
+    let mut parts = text.split('/').map(str::to_owned);
+    let (os, architecture, variant) = (parts.next(), parts.next(), parts.next());
+    let (Some(os), Some(architecture), None) = (os, architecture, parts.next()) else {
+        return Err(format!("{text:?} is not os/architecture[/variant], e.g. linux/arm/v7"));
+    };
+    Ok(Platform { os, architecture, variant, os_version: None, os_features: Vec::new() })
+}
+
+fn device_id(reading: &mut Reading, board: &Surroundings) -> Result<DeviceId, ConfigError> {
+    const KEY: &str = "device_id";
+    if let Some(id) = reading.parsed(KEY, |text| DeviceId::parse(text).map_err(|error| error.to_string()))? {
+        return Ok(id);
+    }
+    let derived = match board.device_id() {
+        Some(derived) => Some(derived),
+        // Two boards under one name would push each other off the broker for ever.
+        None if reading.inputs.value("broker.url").is_some() => None,
+        None => DeviceId::parse(NAMELESS).ok().map(|id| (id, "nothing")),
+    };
+    let Some((id, from)) = derived else {
+        let problem =
+            "this board has neither a machine-id nor a host name of its own; set device_id".to_owned();
+        return Err(reading.mistake(KEY, None, problem));
+    };
+    if let Some(row) = reading.rows.last_mut() {
+        *row = SettingRow { key: KEY, value: id.as_str().into(), origin: Origin::Derived { from } };
+    }
+    Ok(id)
+}
+
+fn groups(reading: &mut Reading) -> Result<Vec<GroupName>, ConfigError> {
+    const KEY: &str = "groups";
+    let mut groups = Vec::new();
+    for (text, line) in reading.list(KEY, serde_json::json!([])).unwrap_or_default() {
+        let group =
+            GroupName::parse(&text).map_err(|error| reading.mistake(KEY, Some(line), error.to_string()))?;
+        if groups.contains(&group) {
+            return Err(reading.mistake(KEY, Some(line), format!("{text:?} is there twice")));
+        }
+        if groups.len() == GROUPS_MAX {
+            return Err(reading.mistake(KEY, Some(line), format!("more than {GROUPS_MAX} groups")));
+        }
+        groups.push(group);
+    }
+    Ok(groups)
+}
+
+fn platforms(reading: &mut Reading) -> Result<Vec<Platform>, ConfigError> {
+    const KEY: &str = "platform";
+    let Some(texts) = reading.list(KEY, serde_json::Value::Null) else { return Ok(Vec::new()) };
+    if texts.is_empty() {
+        return Err(reading.mistake(
+            KEY,
+            None,
+            "an empty list; leave the key out to detect the platform".to_owned(),
+        ));
+    }
+    let parse = |(text, line): &(String, usize)| {
+        platform(text).map_err(|problem| reading.mistake(KEY, Some(*line), problem))
+    };
+    texts.iter().map(parse).collect()
+}
+
+fn broker_settings(reading: &mut Reading) -> Result<Option<BrokerSettings>, ConfigError> {
+    let url = reading.parsed("broker.url", BrokerUrl::parse)?;
+    let protocol = reading.text("broker.version", Some("5")).unwrap_or_default();
+    let protocol = Protocol::parse(&protocol).map_err(|it| reading.mistake("broker.version", None, it))?;
+    let root = reading.text("broker.root", Some("coracle/v1")).unwrap_or_default();
+    broker::root(&root).map_err(|it| reading.mistake("broker.root", None, it))?;
+    let username = reading.text("broker.username", None);
+    let password_file = reading.optional_path("broker.password_file")?;
+    let ca_file = reading.optional_path("broker.ca_file")?;
+    let cert_file = reading.optional_path("broker.cert_file")?;
+    let key_file = reading.optional_path("broker.key_file")?;
+    let keepalive = Duration::from_secs(reading.count("broker.keepalive_seconds", 120));
+    let first_connect_splay = Duration::from_secs(reading.count("broker.first_connect_splay_seconds", 10));
+
+    let Some(url) = url else {
+        let Some((key, file, line)) = reading.inputs.first_of("broker") else { return Ok(None) };
+        let problem = "is set, but broker.url is not: without it there is no broker".to_owned();
+        let (file, line, key) = (Some(file.to_owned()), Some(line), Some(key.to_owned()));
+        return Err(Mistake { file, line, key, problem }.into());
+    };
+    if password_file.is_some() && username.is_none() {
+        let problem = "needs broker.username beside it".to_owned();
+        return Err(reading.mistake("broker.password_file", None, problem));
+    }
+    for key in ["broker.ca_file", "broker.cert_file", "broker.key_file"] {
+        if url.transport == Transport::Plain && reading.inputs.value(key).is_some() {
+            let problem = "has no effect with mqtt://; write mqtts:// in broker.url".to_owned();
+            return Err(reading.mistake(key, None, problem));
+        }
+    }
+    let identity = match (cert_file, key_file) {
+        (Some(cert), Some(key)) => Some((cert, key)),
+        (None, None) => None,
+        (Some(_), None) => {
+            return Err(reading.mistake(
+                "broker.cert_file",
+                None,
+                "needs broker.key_file beside it".to_owned(),
+            ));
+        }
+        (None, Some(_)) => {
+            return Err(reading.mistake(
+                "broker.key_file",
+                None,
+                "needs broker.cert_file beside it".to_owned(),
+            ));
+        }
+    };
+    Ok(Some(BrokerSettings {
+        url,
+        protocol,
+        root,
+        username,
+        password_file,
+        ca_file,
+        identity,
+        keepalive,
+        first_connect_splay,
+    }))
+}
+
+fn registry(reading: &mut Reading) -> Result<RegistrySettings, ConfigError> {
+    const KEY: &str = "registry.insecure";
+    let mut insecure = Vec::new();
+    for (text, line) in reading.list(KEY, serde_json::json!([])).unwrap_or_default() {
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_' | ':' | '[' | ']');
+        if text.is_empty() || !text.chars().all(legal) {
+            let problem = format!("{text:?} is not host[:port]; leave out http:// and any path");
+            return Err(reading.mistake(KEY, Some(line), problem));
+        }
+        insecure.push(text);
+    }
+    Ok(RegistrySettings {
+        insecure,
+        auth_file: reading.optional_path("registry.auth_file")?,
+        certs_dir: reading.optional_path("registry.certs_dir")?,
+        registries_conf: reading.optional_path("registry.registries_conf")?,
+        ca_file: reading.optional_path("registry.ca_file")?,
+    })
+}
+
+fn runtime(reading: &mut Reading) -> Result<RuntimeSettings, ConfigError> {
+    const KEY: &str = "runtime.path";
+    let path = reading.text(KEY, Some("crun")).unwrap_or_default();
+    if path.is_empty() || (path.contains('/') && !path.starts_with('/')) {
+        let problem = format!("{path:?} is neither a name nor an absolute path");
+        return Err(reading.mistake(KEY, None, problem));
+    }
+    Ok(RuntimeSettings {
+        path: path.into(),
+        seccomp_profile: reading.optional_path("runtime.seccomp_profile")?,
+        log_bytes_max: reading.count("runtime.log_bytes_max", 1 << 20),
+    })
+}
+
+impl Settings {
+    /// The row of a key; for messages about its value.
+    pub(crate) fn row(&self, key: &str) -> Option<&SettingRow> {
+        debug_assert!(keys::find(key).is_some(), "{key} is no key");
+        self.rows.iter().find(|row| row.key == key)
+    }
+}
