@@ -58,7 +58,7 @@ fn each_file_opens_with_a_sentence() {
         let opening = opening.collect::<Vec<_>>().join(" ");
         let is_sentence = opening.contains(". ") || opening.ends_with(['.', ':']);
         let tests = source.path.ends_with("/tests.rs");
-        (!tests && (!is_sentence || opening.len() < 30)).then(|| format!("{}: {opening:?}", source.path))
+        (!tests && (!is_sentence || opening.len() < 20)).then(|| format!("{}: {opening:?}", source.path))
     }));
 }
 

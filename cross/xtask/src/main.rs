@@ -2,6 +2,9 @@
 //!
 //! Each command is a file of its own; each installs what it needs, says so, and does nothing that is done already.
 
+mod build;
+mod ci;
+mod deny;
 mod namespace;
 mod setup;
 mod test;
@@ -16,6 +19,14 @@ type Command = (&'static str, &'static str, fn(&[String]) -> io::Result<()>);
 const COMMANDS: &[Command] = &[
     ("setup", "install what tests and builds need beyond Rust", setup::command),
     ("test", "set up and run all tests; words after it go to `cargo test`", test::command),
+    ("ci", "every check there is", ci::command),
+    ("build", "build the static release binary, for amd64 or a triple of cross/targets.toml", build::command),
+    ("size", "build it and hold it against its budget", build::size),
+    (
+        "deny",
+        "check licenses and sources of dependencies; with --advisories also known vulnerabilities",
+        deny::command,
+    ),
     ("tidy", "check the shape of the tree: arrows, sizes, words", tidy::command),
 ];
 

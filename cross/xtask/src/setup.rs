@@ -10,13 +10,13 @@ use coracle_test_support::process::run;
 use nix::unistd::geteuid;
 
 /// A program that something here starts.
-struct Need {
-    program: &'static str,
-    package: &'static str,
-    why: &'static str,
+struct Need<'a> {
+    program: &'a str,
+    package: &'a str,
+    why: &'a str,
 }
 
-const fn need(program: &'static str, package: &'static str, why: &'static str) -> Need {
+const fn need<'a>(program: &'a str, package: &'a str, why: &'a str) -> Need<'a> {
     Need { program, package, why }
 }
 
@@ -37,9 +37,6 @@ const TESTS: &[Need] = &[
     need("ip", "iproute2", "network namespaces"),
 ];
 
-/// What a static release build needs besides.
-const RELEASE: &[Need] = &[need("musl-gcc", "musl-tools", "compiles C against musl, for the static binary")];
-
 /// What checks the files for an init system.
 const UNITS: &[Need] = &[need("systemd-analyze", "systemd", "verifies the units")];
 
@@ -50,16 +47,12 @@ const PEERS: &[Need] = &[
     need("dockerd", "docker.io", "a peer to compare with"),
 ];
 
-/// Rust's name of the amd64 board.
-pub const MUSL: &str = "x86_64-unknown-linux-musl";
-
 /// Everything; what the benchmark compares with only for `setup bench`.
 pub fn command(words: &[String]) -> io::Result<()> {
     if words.first().is_some_and(|word| word == "bench") {
         for_bench()?;
     }
     for_tests()?;
-    for_release()?;
     for_units()?;
     println!("setup: everything is there");
     Ok(())
@@ -74,12 +67,6 @@ pub fn for_tests() -> io::Result<()> {
     Ok(())
 }
 
-/// What a static release build needs.
-pub fn for_release() -> io::Result<()> {
-    install(RELEASE)?;
-    add_target(MUSL)
-}
-
 /// What checks the units.
 pub fn for_units() -> io::Result<()> {
     install(UNITS)
@@ -90,6 +77,11 @@ pub fn for_bench() -> io::Result<()> {
     install(PEERS)
 }
 
+/// Installs `packages` (several with blanks between) when `program` is not there.
+pub fn install_program(program: &str, packages: &str, why: &str) -> io::Result<()> {
+    install(&[need(program, packages, why)])
+}
+
 fn install(needs: &[Need]) -> io::Result<()> {
     let missing = needs.iter().filter(|need| !is_there(need.program)).collect::<Vec<_>>();
     if missing.is_empty() {
@@ -98,7 +90,7 @@ fn install(needs: &[Need]) -> io::Result<()> {
     for Need { program, package, why } in &missing {
         println!("setup: installing {package} for `{program}`: {why}");
     }
-    let packages = missing.iter().map(|need| need.package).collect::<Vec<_>>();
+    let packages = missing.iter().flat_map(|need| need.package.split(' ')).collect::<Vec<_>>();
     if !geteuid().is_root() {
         let words = packages.join(" ");
         return Err(io::Error::other(format!(
@@ -129,7 +121,8 @@ pub fn is_there(program: &str) -> bool {
     std::env::split_paths(&path).chain(system).any(|folder| folder.join(program).exists())
 }
 
-fn add_target(triple: &str) -> io::Result<()> {
+/// Adds the standard library of a target.
+pub fn add_target(triple: &str) -> io::Result<()> {
     let sysroot = run(Command::new("rustc").args(["--print", "sysroot"]))?;
     if Path::new(sysroot.trim()).join("lib/rustlib").join(triple).join("lib").exists() {
         return Ok(());
@@ -148,4 +141,28 @@ pub fn cargo(words: &[&str]) -> io::Result<Command> {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(words).current_dir(root()?);
     Ok(command)
+}
+
+/// Where cargo puts what it builds.
+pub fn target_dir() -> io::Result<PathBuf> {
+    match std::env::var_os("CARGO_TARGET_DIR") {
+        Some(dir) => Ok(root()?.join(dir)),
+        None => Ok(root()?.join("target")),
+    }
+}
+
+/// All files below `folder` with this ending; none when there is no such folder.
+pub fn files(folder: &Path, ending: &str) -> io::Result<Vec<PathBuf>> {
+    let mut found = Vec::new();
+    if folder.exists() {
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.is_dir() {
+                found.extend(files(&path, ending)?);
+            } else if path.to_string_lossy().ends_with(ending) {
+                found.push(path);
+            }
+        }
+    }
+    Ok(found)
 }

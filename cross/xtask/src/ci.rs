@@ -1,0 +1,78 @@
+//! The whole truth: every check there is, each named with its time, all of them run even when one fails.
+
+use std::io;
+use std::process::Command;
+use std::time::Instant;
+
+use crate::{build, deny, setup, tidy};
+
+type Step = (&'static str, fn() -> io::Result<()>);
+
+/// Quick ones first; tests last, so that their closing lines are the end of the output.
+const STEPS: &[Step] = &[
+    ("setup", || setup::command(&[])),
+    ("format", || cargo(&["fmt", "--all", "--check"])),
+    ("tidy", || tidy::command(&[])),
+    ("clippy", || cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])),
+    ("docs", docs),
+    ("units", units),
+    ("deny", || deny::command(&[])),
+    ("size", || build::size(&[])),
+    ("test", test),
+];
+
+/// Runs them all.
+pub fn command(_: &[String]) -> io::Result<()> {
+    let began = Instant::now();
+    let mut failed = Vec::new();
+    for (name, step) in STEPS {
+        println!("=== {name}");
+        let began = Instant::now();
+        let outcome = step();
+        let seconds = began.elapsed().as_secs_f32();
+        match outcome {
+            Ok(()) => println!("=== {name}: good, {seconds:.1} s"),
+            Err(e) => {
+                println!("=== {name}: FAILED, {seconds:.1} s: {e}");
+                failed.push(*name);
+            }
+        }
+    }
+    let (steps, seconds) = (STEPS.len(), began.elapsed().as_secs());
+    println!("ci: {} of {steps} steps good, {} failed, in {seconds} s", steps - failed.len(), failed.len());
+    if failed.is_empty() { Ok(()) } else { Err(io::Error::other(format!("failed: {}", failed.join(", ")))) }
+}
+
+fn cargo(words: &[&str]) -> io::Result<()> {
+    outcome(&mut setup::cargo(words)?)
+}
+
+fn outcome(command: &mut Command) -> io::Result<()> {
+    let status = command.status()?;
+    if status.success() { Ok(()) } else { Err(io::Error::other(format!("ended with {status}"))) }
+}
+
+fn docs() -> io::Result<()> {
+    let mut cargo =
+        setup::cargo(&["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"])?;
+    outcome(cargo.env("RUSTDOCFLAGS", "-D warnings"))
+}
+
+/// What systemd itself thinks of the units.
+fn units() -> io::Result<()> {
+    let units = setup::files(&setup::root()?.join("systemd"), ".service")?;
+    if units.is_empty() {
+        println!("no units yet");
+        return Ok(());
+    }
+    let shown = Command::new("systemd-analyze").arg("verify").args(&units).output()?;
+    let complaints = String::from_utf8_lossy(&shown.stderr).into_owned();
+    // The binary is installed on a board, not here.
+    let real = complaints.lines().filter(|line| !line.contains("is not executable")).collect::<Vec<_>>();
+    if real.is_empty() { Ok(()) } else { Err(io::Error::other(real.join("; "))) }
+}
+
+/// A process of its own: it enters a mount namespace that the other steps have no need of.
+fn test() -> io::Result<()> {
+    outcome(Command::new(std::env::current_exe()?).arg("test"))
+}
