@@ -1,1 +1,4 @@
 //! host
+pub mod disk;
+pub mod kernel;
+pub mod telemetry;
