@@ -10,4 +10,5 @@ pub mod ident;
 pub mod limits;
 pub mod oci;
 pub mod plan;
+pub mod restart;
 pub mod time;

@@ -1,0 +1,44 @@
+//! What keeps a shim from running its workload.
+
+use std::error::Error;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use coracle_host::mounts::MountError;
+use coracle_host::runtime::RuntimeError;
+
+/// A workload cannot run; its words are the agent's error.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ShimError {
+    #[error("another shim stands over it already")]
+    Taken,
+    #[error("there is no unit to run")]
+    NoUnit,
+    #[error("bind source {} does not exist", .0.display())]
+    MissingSource(PathBuf),
+    #[error("the root cannot be mounted")]
+    Mount(#[from] MountError),
+    #[error(transparent)]
+    Runtime(#[from] RuntimeError),
+    #[error("{object}: {error}")]
+    System { object: String, error: io::Error },
+}
+
+/// Names the object of a system error.
+pub(crate) fn system<E: Into<io::Error>>(object: impl fmt::Display) -> impl FnOnce(E) -> ShimError {
+    let object = object.to_string();
+    move |error| ShimError::System { object, error: error.into() }
+}
+
+/// An error with all its causes, on one line.
+pub(crate) fn chain(error: &dyn Error) -> String {
+    let mut words = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        words.push_str(": ");
+        words.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    words
+}

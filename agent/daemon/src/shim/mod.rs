@@ -1,0 +1,121 @@
+//! The shim: one small process over one workload. It joins bundle, mounts, runtime and the workload's place, and
+//! outlives the agent.
+//!
+//! Invariant: it has one thread and no async runtime; it is started before either exists.
+//!
+//! ```text
+//! coracle agent ── coracle shim DIR ──▷ (daemonized) ── lock ── namespace, overlay ── crun create, start
+//!                         ◁── "ok" or why not ──┘            │
+//!                                                            ├── init ends ── delete ── policy ── start again
+//!                                                            └── SIGTERM ── stop signal ── grace ── SIGKILL
+//! ```
+
+mod bundle;
+mod container;
+mod error;
+mod files;
+mod sources;
+mod watch;
+
+use std::ffi::OsString;
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::path::Path;
+
+use coracle_host::mounts;
+use coracle_host::runtime::Runtime;
+use coracle_host::supervise::{Life, Phase, Place, Status, Unit};
+use nix::sys::prctl;
+use nix::unistd::{chdir, daemon, dup2_stdout};
+
+use container::Frame;
+use error::{ShimError, chain, system};
+use watch::Watch;
+
+/// Exit code for a command line that makes no sense.
+const USAGE: i32 = 64;
+
+/// What a shim is started for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Errand {
+    /// To run the workload.
+    Run,
+    /// To clear away what a killed shim has left.
+    Clear,
+}
+
+/// The hidden command `coracle shim DIR [--clear]`; the answer is the process's exit code.
+pub(crate) fn main(mut words: impl Iterator<Item = OsString>) -> i32 {
+    let Some(dir) = words.next() else { return USAGE };
+    let errand = match words.next() {
+        None => Errand::Run,
+        Some(word) if word == "--clear" => Errand::Clear,
+        Some(_) => return USAGE,
+    };
+    run(Path::new(&dir), errand)
+}
+
+/// Stands over the workload in `dir` until it is over; the exit code is the process's.
+pub(crate) fn run(dir: &Path, errand: Errand) -> i32 {
+    match stand(dir, errand) {
+        Ok(()) => 0,
+        Err(error) => {
+            answer(&chain(&error));
+            1
+        }
+    }
+}
+
+/// The runtime as the unit has it, with its records where all shims and the agent look.
+pub(crate) fn runtime_of(unit: &Unit, place: &Place) -> Runtime {
+    Runtime::new(&unit.runtime, &place.runtime_root(), &place.join("runtime.log"))
+}
+
+fn stand(dir: &Path, errand: Errand) -> Result<(), ShimError> {
+    daemon(true, true).map_err(system("daemon"))?;
+    let place = Place::at(dir);
+    chdir(place.dir()).map_err(system(place.dir().display()))?;
+    let Some(_life) = Life::take(&place).map_err(system("lock"))? else {
+        return Err(ShimError::Taken);
+    };
+    let unit = Unit::read(&place).map_err(system("unit.json"))?.ok_or(ShimError::NoUnit)?;
+    let runtime = runtime_of(&unit, &place);
+    // A killed shim's container may still run, and would hold the overlay's directories.
+    runtime.delete(&unit.id.to_string())?;
+    match errand {
+        Errand::Run => {
+            let mut status = Status::starting(&unit.id);
+            live(unit, &place, runtime, &mut status).inspect_err(|error| {
+                status.phase = Phase::Failed;
+                status.error = Some(chain(error));
+                let _ = status.write(&place);
+            })
+        }
+        Errand::Clear => {
+            let mut status =
+                Status::read(&place).ok().flatten().unwrap_or_else(|| Status::starting(&unit.id));
+            (status.phase, status.pid, status.pid_ticks) = (Phase::Stopped, None, None);
+            status.write(&place).map_err(system("status.json"))?;
+            answer("ok");
+            Ok(())
+        }
+    }
+}
+
+fn live(unit: Unit, place: &Place, runtime: Runtime, status: &mut Status) -> Result<(), ShimError> {
+    status.write(place).map_err(system("status.json"))?;
+    prctl::set_child_subreaper(true).map_err(system("subreaper"))?;
+    mounts::private_namespace()?;
+    let frame = Frame::build(unit, place, runtime)?;
+    let mut watch = Watch::begin(&frame, status)?;
+    watch.run(|| answer("ok"))
+}
+
+/// Tells the starter, once, and lets go of it: it waits for the end of this pipe.
+fn answer(text: &str) {
+    let _ = writeln!(std::io::stdout(), "{}", text.replace('\n', " "));
+    let _ = std::io::stdout().flush();
+    if let Ok(null) = OpenOptions::new().write(true).open("/dev/null") {
+        let _ = dup2_stdout(null);
+    }
+}

@@ -1,0 +1,344 @@
+//! The shim's loop: tends the streams, hears signals and clients, starts again by policy.
+
+use std::os::fd::AsFd as _;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use coracle_core::restart::{AfterEnd, Ended, after_end};
+use coracle_core::time::Timestamp;
+use coracle_host::process;
+use coracle_host::supervise::{Client, FromClient, Listener, Log, Phase, Status, resize};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{SigSet, Signal, kill};
+use nix::sys::signalfd::{SfdFlags, SignalFd};
+use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
+use nix::unistd::{Pid, write};
+
+use super::container::{Container, Frame};
+use super::error::{ShimError, chain, system};
+
+/// Clients at once; each costs a descriptor and can hold up the workload for a moment.
+const CLIENTS_MAX: usize = 8;
+/// Bytes read at a time.
+const READ_BYTES: usize = 16 << 10;
+/// Bytes taken from a stream whose process is gone: more than a pipe holds.
+const DRAIN_BYTES_MAX: usize = 2 << 20;
+/// What the shells answer for a program that does not start.
+const NOT_STARTED: i32 = 127;
+
+/// A shim at work.
+pub(super) struct Watch<'a> {
+    frame: &'a Frame,
+    status: &'a mut Status,
+    log: Log,
+    signals: SignalFd,
+    listener: Listener,
+    clients: Vec<Client>,
+    unread_input: Vec<u8>,
+    input_ends: bool,
+    in_a_row: u32,
+    stop: Stop,
+}
+
+/// Whether the workload was asked to end.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stop {
+    NotAsked,
+    Asked,
+    /// The stop signal is sent; at this time patience ends.
+    Signaled(Instant),
+    Killed,
+}
+
+impl<'a> Watch<'a> {
+    /// Takes over signals and opens log and socket.
+    pub(super) fn begin(frame: &'a Frame, status: &'a mut Status) -> Result<Self, ShimError> {
+        let mut mask = SigSet::empty();
+        for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGCHLD] {
+            mask.add(signal);
+        }
+        mask.thread_block().map_err(system("signals"))?;
+        let flags = SfdFlags::SFD_NONBLOCK | SfdFlags::SFD_CLOEXEC;
+        Ok(Self {
+            frame,
+            status,
+            log: Log::open(&frame.place, frame.unit.log_bytes_max),
+            signals: SignalFd::with_flags(&mask, flags).map_err(system("signals"))?,
+            listener: Listener::here().map_err(system("attach.sock"))?,
+            clients: Vec::new(),
+            unread_input: Vec::new(),
+            input_ends: false,
+            in_a_row: 0,
+            stop: Stop::NotAsked,
+        })
+    }
+
+    /// Runs the workload to its last end. `on_started` is told once, when its first process runs.
+    pub(super) fn run(&mut self, on_started: impl FnOnce()) -> Result<(), ShimError> {
+        let mut container = Some(self.start()?);
+        on_started();
+        loop {
+            let ended = match container.take() {
+                Some(container) => self.tend(container)?,
+                None => Ended { exit_code: NOT_STARTED, ran_ms: 0 },
+            };
+            if self.stop != Stop::NotAsked {
+                return self.record(Phase::Stopped);
+            }
+            match after_end(self.frame.unit.workload.service.restart, ended, self.in_a_row) {
+                AfterEnd::Stay if self.status.error.is_some() => return self.record(Phase::Failed),
+                AfterEnd::Stay => return self.record(Phase::Exited),
+                AfterEnd::StartAgain { delay_ms, in_a_row } => {
+                    self.in_a_row = in_a_row;
+                    self.record(Phase::BackingOff)?;
+                    self.rest(Duration::from_millis(delay_ms))?;
+                    if self.stop != Stop::NotAsked {
+                        return self.record(Phase::Stopped);
+                    }
+                    self.status.restarts = self.status.restarts.saturating_add(1);
+                    container = self.start().inspect_err(|error| self.status.error = Some(chain(error))).ok();
+                }
+            }
+        }
+    }
+
+    fn record(&mut self, phase: Phase) -> Result<(), ShimError> {
+        self.status.phase = phase;
+        self.status.write(&self.frame.place).map_err(system("status.json"))
+    }
+
+    fn start(&mut self) -> Result<Container, ShimError> {
+        let container = self.frame.start()?;
+        self.status.pid = Some(container.pid.as_raw());
+        self.status.pid_ticks = process::start_ticks(container.pid.as_raw());
+        self.status.started_at = Some(now());
+        (self.status.exit_code, self.status.error) = (None, None);
+        self.record(Phase::Running)?;
+        Ok(container)
+    }
+
+    /// Waits out a back-off; a request to stop ends it.
+    fn rest(&mut self, delay: Duration) -> Result<(), ShimError> {
+        let until = Instant::now() + delay;
+        while self.stop == Stop::NotAsked && Instant::now() < until {
+            let mut fds = [PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+            wait(&mut fds, Some(until))?;
+            self.hear_signals();
+        }
+        Ok(())
+    }
+
+    /// Stands over a running container until its first process ended, and clears it away.
+    fn tend(&mut self, mut container: Container) -> Result<Ended, ShimError> {
+        let exit_code = loop {
+            if let Some(exit_code) = reap(container.pid) {
+                break exit_code;
+            }
+            self.pursue_stop(&container)?;
+            self.await_event(&container)?;
+            self.hear_signals();
+            self.accept();
+            self.hear_clients(&container);
+            self.pass_input(&mut container);
+            self.pass_output(&mut container, READ_BYTES);
+        };
+        let ran = container.since.elapsed();
+        self.pass_output(&mut container, DRAIN_BYTES_MAX);
+        self.log.finish();
+        self.clients.clear();
+        self.unread_input = Vec::new();
+        self.input_ends = false;
+        self.status.oom_killed = container.memory.as_ref().is_some_and(|group| group.oom_kills() > 0);
+        self.status.exit_code = Some(exit_code);
+        self.status.finished_at = Some(now());
+        (self.status.pid, self.status.pid_ticks) = (None, None);
+        if let Err(error) = self.frame.runtime.delete(&self.frame.name()) {
+            self.status.error = Some(chain(&error));
+        }
+        Ok(Ended { exit_code, ran_ms: u64::try_from(ran.as_millis()).unwrap_or(u64::MAX) })
+    }
+
+    /// Takes the next step of a stop that was asked for.
+    fn pursue_stop(&mut self, container: &Container) -> Result<(), ShimError> {
+        match self.stop {
+            Stop::NotAsked | Stop::Killed => {}
+            Stop::Asked => {
+                self.record(Phase::Stopping)?;
+                self.signal(container.pid)?;
+                let grace = Duration::from_millis(self.frame.unit.workload.service.stop_grace_ms);
+                self.stop = Stop::Signaled(Instant::now() + grace);
+            }
+            Stop::Signaled(until) if Instant::now() >= until => {
+                let _ = kill(container.pid, Signal::SIGKILL);
+                self.stop = Stop::Killed;
+            }
+            Stop::Signaled(_) => {}
+        }
+        Ok(())
+    }
+
+    /// Sends the stop signal: our own child, so its pid is safe to use. Names that only the runtime knows
+    /// (`SIGRTMIN+3`) go through it; what it does not know either becomes `SIGTERM`.
+    fn signal(&self, pid: Pid) -> Result<(), ShimError> {
+        let unit = &self.frame.unit;
+        let of_image = Some(&unit.exec.stop_signal).filter(|name| !name.is_empty());
+        let asked = unit.workload.service.stop_signal.as_ref().or(of_image);
+        let name = asked.map_or("SIGTERM", String::as_str);
+        match signal_named(name) {
+            Some(signal) => {
+                let _ = kill(pid, signal);
+            }
+            None if self.frame.runtime.kill(&self.frame.name(), name).is_err() => {
+                let _ = kill(pid, Signal::SIGTERM);
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    fn await_event(&self, container: &Container) -> Result<(), ShimError> {
+        let mut fds = vec![
+            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
+            PollFd::new(self.listener.as_fd(), PollFlags::POLLIN),
+        ];
+        fds.extend(container.outputs.iter().map(|(_, fd)| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
+        match &container.input {
+            // Clients wait while the process does not read: that is all the buffer there is.
+            Some(input) if !self.unread_input.is_empty() => {
+                fds.push(PollFd::new(input.as_fd(), PollFlags::POLLOUT));
+            }
+            _ => fds.extend(self.clients.iter().map(|client| PollFd::new(client.as_fd(), PollFlags::POLLIN))),
+        }
+        let until = match self.stop {
+            Stop::Signaled(until) => Some(until),
+            Stop::NotAsked | Stop::Asked | Stop::Killed => None,
+        };
+        wait(&mut fds, until)
+    }
+
+    fn hear_signals(&mut self) {
+        while let Ok(Some(signal)) = self.signals.read_signal() {
+            let child = i32::try_from(signal.ssi_signo).is_ok_and(|number| number == Signal::SIGCHLD as i32);
+            if !child && self.stop == Stop::NotAsked {
+                self.stop = Stop::Asked;
+            }
+        }
+    }
+
+    fn accept(&mut self) {
+        while let Some(client) = self.listener.accept() {
+            if self.clients.len() < CLIENTS_MAX {
+                self.clients.push(client);
+            }
+        }
+    }
+
+    fn hear_clients(&mut self, container: &Container) {
+        let mut clients = std::mem::take(&mut self.clients);
+        clients.retain(|client| {
+            while self.unread_input.is_empty() {
+                match client.hear() {
+                    Ok(Some(FromClient::Input(bytes))) if container.input.is_some() => {
+                        self.unread_input = bytes;
+                    }
+                    Ok(Some(FromClient::EndOfInput)) => self.input_ends = true,
+                    Ok(Some(FromClient::Size { rows, columns })) if self.frame.unit.workload.service.tty => {
+                        for (_, terminal) in &container.outputs {
+                            let _ = resize(terminal, rows, columns);
+                        }
+                    }
+                    Ok(Some(FromClient::Input(_) | FromClient::Size { .. })) => {}
+                    Ok(None) => return true,
+                    Err(_) => return false,
+                }
+            }
+            true
+        });
+        self.clients = clients;
+    }
+
+    fn pass_input(&mut self, container: &mut Container) {
+        let Some(input) = &container.input else {
+            self.unread_input.clear();
+            return;
+        };
+        if !self.unread_input.is_empty() {
+            match write(input, &self.unread_input) {
+                Ok(taken) => drop(self.unread_input.drain(..taken)),
+                Err(Errno::EAGAIN | Errno::EINTR) => {}
+                Err(_) => (container.input, self.unread_input) = (None, Vec::new()),
+            }
+        }
+        // A terminal has no end of input of its own: its programs are told by a character.
+        if self.input_ends && self.unread_input.is_empty() && !self.frame.unit.workload.service.tty {
+            container.input = None;
+        }
+    }
+
+    fn pass_output(&mut self, container: &mut Container, bytes_max: usize) {
+        container.outputs.retain(|(stream, fd)| {
+            let mut buffer = [0u8; READ_BYTES];
+            let mut taken = 0;
+            while taken < bytes_max {
+                match nix::unistd::read(fd, &mut buffer) {
+                    Ok(0) => return false,
+                    Ok(read) => {
+                        taken += read;
+                        let bytes = buffer.get(..read).unwrap_or_default();
+                        self.log.take(*stream, bytes);
+                        self.clients.retain(|client| client.tell(*stream, bytes));
+                    }
+                    Err(Errno::EAGAIN) => return true,
+                    Err(Errno::EINTR) => {}
+                    // A terminal whose other end is closed everywhere answers EIO.
+                    Err(_) => return false,
+                }
+            }
+            true
+        });
+    }
+}
+
+/// Collects children that ended; the exit code of `first` when it is among them. Other processes of the
+/// container end up here where the runtime leaves them to us.
+fn reap(first: Pid) -> Option<i32> {
+    loop {
+        let (pid, exit_code) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+            Ok(WaitStatus::Exited(pid, code)) => (pid, code),
+            Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, 128 + signal as i32),
+            Ok(WaitStatus::StillAlive) => return None,
+            Ok(_) | Err(Errno::EINTR) => continue,
+            // Nobody left to wait for: it was collected elsewhere, and its code is lost.
+            Err(_) => return Some(NOT_STARTED),
+        };
+        if pid == first {
+            return Some(exit_code);
+        }
+    }
+}
+
+fn wait(fds: &mut [PollFd<'_>], until: Option<Instant>) -> Result<(), ShimError> {
+    let timeout = until.map_or(PollTimeout::NONE, |until| {
+        let left = until.saturating_duration_since(Instant::now());
+        // Rounded up, else the last millisecond is spun away.
+        PollTimeout::try_from(left + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
+    });
+    match poll(fds, timeout) {
+        Ok(_) | Err(Errno::EINTR) => Ok(()),
+        Err(errno) => Err(system("poll")(errno)),
+    }
+}
+
+/// A signal by name, with or without `SIG`, or by number.
+fn signal_named(name: &str) -> Option<Signal> {
+    if let Ok(number) = name.parse::<i32>() {
+        return Signal::try_from(number).ok();
+    }
+    let upper = name.to_ascii_uppercase();
+    let full = if upper.starts_with("SIG") { upper } else { format!("SIG{upper}") };
+    full.parse().ok()
+}
+
+fn now() -> Timestamp {
+    Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
+}

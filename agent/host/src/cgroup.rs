@@ -1,0 +1,56 @@
+//! What a container's control group says after the fact; the runtime makes and removes the group.
+
+use std::fs;
+use std::path::PathBuf;
+
+/// The group in which the memory of a process is counted.
+#[derive(Debug, Clone)]
+pub struct MemoryGroup(PathBuf);
+
+impl MemoryGroup {
+    /// The group of `pid`, in either version of the hierarchy.
+    #[must_use]
+    pub fn of(pid: i32) -> Option<Self> {
+        let groups = fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+        parse(&groups).map(Self)
+    }
+
+    /// Processes of the group that the kernel ended for want of memory.
+    #[must_use]
+    pub fn oom_kills(&self) -> u64 {
+        let read = |file: &str| fs::read_to_string(self.0.join(file)).ok();
+        let text = read("memory.events").or_else(|| read("memory.oom_control")).unwrap_or_default();
+        let count = text.lines().find_map(|line| line.strip_prefix("oom_kill "));
+        count.and_then(|count| count.trim().parse().ok()).unwrap_or(0)
+    }
+}
+
+/// Finds the memory group in `/proc/<pid>/cgroup`: lines of `number:controllers:path`, version 2 without controllers.
+fn parse(groups: &str) -> Option<PathBuf> {
+    let mut unified = None;
+    for line in groups.lines() {
+        let mut parts = line.splitn(3, ':').skip(1);
+        let (controllers, path) = (parts.next()?, parts.next()?.trim_start_matches('/'));
+        if controllers.split(',').any(|name| name == "memory") {
+            return Some(PathBuf::from("/sys/fs/cgroup/memory").join(path));
+        }
+        if controllers.is_empty() {
+            unified = Some(PathBuf::from("/sys/fs/cgroup").join(path));
+        }
+    }
+    unified
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_memory_group_is_found_in_both_hierarchies() {
+        let path = |text: &str| parse(text).map(|path| path.display().to_string());
+        let v1 = "4:memory:/coracle/a.b\n3:cpu,cpuacct:/x\n0::/y\n";
+        assert_eq!(path(v1).as_deref(), Some("/sys/fs/cgroup/memory/coracle/a.b"));
+        assert_eq!(path("0::/coracle/a.b\n").as_deref(), Some("/sys/fs/cgroup/coracle/a.b"));
+        assert_eq!(path(""), None);
+    }
+}

@@ -1,0 +1,130 @@
+//! Processes: run one to its end within a bound of time, wait for one that is not our child.
+//!
+//! Invariant: nothing here waits without a deadline. The kernel tells of an end through a pidfd (Linux 5.3);
+//! older kernels are asked every few milliseconds.
+#![allow(unsafe_code)] // pidfd_open and the child's signal mask have no safe wrapper
+
+use std::fs;
+use std::io;
+use std::os::fd::{AsFd, FromRawFd, OwnedFd};
+use std::os::unix::process::CommandExt as _;
+use std::process::{Child, Command, ExitStatus};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use nix::errno::Errno;
+use nix::libc;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::SigSet;
+
+/// How often a process is asked after on kernels that cannot tell.
+const ASK_EVERY: Duration = Duration::from_millis(5);
+/// What one wait in the kernel may take at most, so that a deadline far away fits the call.
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Starts `command` with no signal blocked, whatever this process blocks for itself.
+///
+/// # Errors
+/// That of the system, as [`Command::spawn`] has it.
+pub fn spawn(command: &mut Command) -> io::Result<Child> {
+    // SAFETY: the closure runs between fork and exec and makes one system call, without memory or locks.
+    unsafe {
+        command.pre_exec(|| SigSet::empty().thread_set_mask().map_err(io::Error::from));
+    }
+    command.spawn()
+}
+
+/// Waits for `child`; one that does not end in time is killed and the answer is `None`.
+///
+/// # Errors
+/// That of the system.
+pub fn wait(child: &mut Child, limit: Duration) -> io::Result<Option<ExitStatus>> {
+    let deadline = Instant::now() + limit;
+    let pid = i32::try_from(child.id()).map_err(io::Error::other)?;
+    let pidfd = open_pidfd(pid).ok();
+    loop {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        if Instant::now() >= deadline {
+            child.kill()?;
+            child.wait()?;
+            return Ok(None);
+        }
+        pause(pidfd.as_ref(), deadline);
+    }
+}
+
+/// Waits until process `pid` is gone or a zombie; false when it is still there at the deadline.
+#[must_use]
+pub fn wait_gone(pid: i32, limit: Duration) -> bool {
+    let deadline = Instant::now() + limit;
+    let pidfd = open_pidfd(pid).ok();
+    while alive(pid) {
+        if Instant::now() >= deadline {
+            return false;
+        }
+        pause(pidfd.as_ref(), deadline);
+    }
+    true
+}
+
+/// Whether `pid` runs (a zombie does not).
+#[must_use]
+pub fn alive(pid: i32) -> bool {
+    stat_fields(pid).is_some_and(|fields| fields.first().is_some_and(|state| state != "Z" && state != "X"))
+}
+
+/// When `pid` was started, in clock ticks since boot: with the pid it names one process for good.
+#[must_use]
+pub fn start_ticks(pid: i32) -> Option<u64> {
+    stat_fields(pid)?.get(19)?.parse().ok()
+}
+
+/// The fields of `/proc/<pid>/stat` from the third ("state") on; the name before may hold anything.
+fn stat_fields(pid: i32) -> Option<Vec<String>> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(')')?;
+    Some(rest.split_whitespace().map(str::to_owned).collect())
+}
+
+fn pause(pidfd: Option<&OwnedFd>, deadline: Instant) {
+    let left = deadline.saturating_duration_since(Instant::now()).min(WAIT_MAX);
+    let Some(pidfd) = pidfd else {
+        thread::sleep(left.min(ASK_EVERY));
+        return;
+    };
+    let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::ZERO);
+    // An interrupted wait asks again, as every other end of it does.
+    let _ = poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], timeout);
+}
+
+fn open_pidfd(pid: i32) -> io::Result<OwnedFd> {
+    // SAFETY: pidfd_open takes two integers and touches no memory of ours.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let fd = i32::try_from(fd).map_err(io::Error::other)?;
+    if fd < 0 {
+        return Err(io::Error::from(Errno::last()));
+    }
+    // SAFETY: the kernel has just made this descriptor for us, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_child_is_waited_for_and_a_late_one_is_killed() {
+        let mut child = spawn(Command::new("sh").args(["-c", "exit 7"])).unwrap();
+        let status = wait(&mut child, Duration::from_secs(30)).unwrap();
+        assert_eq!(status.and_then(|status| status.code()), Some(7));
+
+        let mut child = spawn(Command::new("sleep").arg("60")).unwrap();
+        let pid = i32::try_from(child.id()).unwrap();
+        assert!(alive(pid) && start_ticks(pid).is_some());
+        assert!(!wait_gone(pid, Duration::from_millis(20)));
+        assert_eq!(wait(&mut child, Duration::from_millis(20)).unwrap(), None);
+        assert!(wait_gone(pid, Duration::from_secs(30)) && !alive(pid));
+    }
+}

@@ -1,0 +1,308 @@
+//! The `direct` supervisor: starts shims, asks them to end, and finds out about them. It keeps nothing in memory.
+
+use std::fs;
+use std::io::{self, Read as _};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{ChildStdout, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use coracle_core::ident::WorkloadId;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::signal::{Signal, kill};
+use nix::unistd::Pid;
+
+use super::attach::Attachment;
+use super::error::{Attempt, Cause, SuperviseError};
+use super::life::Life;
+use super::log;
+use super::place::Place;
+use super::status::{Phase, Status};
+use super::unit::Unit;
+use crate::process;
+
+/// The hidden word of the command line that makes the binary a shim; the workload's directory follows.
+pub const SHIM_COMMAND: &str = "shim";
+/// What a shim may take until its container runs: three runtime commands, each with its own bound, and a copy.
+const START_MAX: Duration = Duration::from_secs(240);
+/// What a shim may take beyond the grace period: the kill, the delete and the unmount.
+const STOP_MARGIN: Duration = Duration::from_secs(150);
+/// What a shim may take to end after its last word.
+const LEAVING_MAX: Duration = Duration::from_secs(10);
+/// Bytes of a shim's answer.
+const ANSWER_BYTES_MAX: u64 = 4 << 10;
+
+/// Where things are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DirectConfig {
+    /// In memory, gone with a boot: `/run/coracle`.
+    pub run_dir: PathBuf,
+    /// Kept: `/var/lib/coracle`.
+    pub state_dir: PathBuf,
+    /// The binary that becomes the shim.
+    pub exe: PathBuf,
+}
+
+/// The supervisor. Its calls block; each may be repeated.
+#[derive(Debug, Clone)]
+pub struct Direct {
+    config: DirectConfig,
+}
+
+impl Direct {
+    /// A supervisor over the workloads under `config.run_dir`.
+    #[must_use]
+    pub fn new(config: DirectConfig) -> Self {
+        Self { config }
+    }
+
+    /// The files of `id`.
+    #[must_use]
+    pub fn place(&self, id: &WorkloadId) -> Place {
+        Place::new(&self.config.run_dir, id)
+    }
+
+    /// Where the changes of `id` to its root are kept; for [`Unit::scratch`].
+    #[must_use]
+    pub fn scratch(&self, id: &WorkloadId) -> PathBuf {
+        self.config.state_dir.join("scratch").join(id.to_string())
+    }
+
+    /// Where named volumes are kept; for [`Unit::volumes`].
+    #[must_use]
+    pub fn volumes(&self) -> PathBuf {
+        self.config.state_dir.join("volumes")
+    }
+
+    /// Starts `unit` and waits until its process runs. The same unit running already is left alone; what a shim
+    /// that was killed has left behind is cleared away first.
+    ///
+    /// # Errors
+    /// [`SuperviseError`]: another unit of the same name runs, or the shim's own words.
+    pub fn start(&self, unit: &Unit) -> Result<Status, SuperviseError> {
+        let fail = |cause| SuperviseError::new(Attempt::Start, &unit.id, cause);
+        let place = self.place(&unit.id);
+        if let Some(shim) = self.shim_of(&place).map_err(fail)?
+            && !self.leaving(&place, shim)
+        {
+            let running = Unit::read(&place).map_err(damaged("unit.json")).map_err(fail)?;
+            if running.is_some_and(|running| running.same_as(unit)) {
+                return self.status(&unit.id);
+            }
+            return Err(fail(Cause::Different));
+        }
+        self.prepare(unit, &place).map_err(fail)?;
+        let answer = self.launch(&place).map_err(fail)?;
+        match answer.strip_prefix("ok") {
+            Some(_) => self.status(&unit.id),
+            None if answer.is_empty() => Err(fail(Cause::Shim("its shim ended without a word".to_owned()))),
+            None => Err(fail(Cause::Shim(answer.trim_end().to_owned()))),
+        }
+    }
+
+    /// Stops the workload: its stop signal, its grace period, `SIGKILL`. One that does not run is left as it is,
+    /// but what a killed shim has left running is ended.
+    ///
+    /// # Errors
+    /// [`SuperviseError`], also when the workload is unknown.
+    pub fn stop(&self, id: &WorkloadId) -> Result<Status, SuperviseError> {
+        let fail = |cause| SuperviseError::new(Attempt::Stop, id, cause);
+        let place = self.place(id);
+        let Some(shim) = self.shim_of(&place).map_err(fail)? else {
+            let status = self.status(id)?;
+            return if status.phase == Phase::Lost { self.clear(id, &place) } else { Ok(status) };
+        };
+        let unit = Unit::read(&place).map_err(damaged("unit.json")).map_err(fail)?;
+        let grace = unit.map_or(0, |unit| unit.workload.service.stop_grace_ms);
+        let limit = Duration::from_millis(grace) + STOP_MARGIN;
+        // The lock still names this pid, so it is the shim's.
+        let _ = kill(Pid::from_raw(shim), Signal::SIGTERM);
+        if !process::wait_gone(shim, limit) {
+            return Err(fail(Cause::TimedOut(limit)));
+        }
+        self.status(id)
+    }
+
+    /// Stops the workload and starts it again as it was.
+    ///
+    /// # Errors
+    /// Those of [`Direct::stop`] and [`Direct::start`].
+    pub fn restart(&self, id: &WorkloadId) -> Result<Status, SuperviseError> {
+        self.stop(id)?;
+        let unit = self.unit(id)?;
+        self.start(&unit)
+    }
+
+    /// Forgets a workload that does not run, with its log and its changes to the root. Volumes stay. One that is
+    /// not known is fine.
+    ///
+    /// # Errors
+    /// [`SuperviseError`]: it runs, or the file system's answer.
+    pub fn remove(&self, id: &WorkloadId) -> Result<(), SuperviseError> {
+        let fail = |cause| SuperviseError::new(Attempt::Remove, id, cause);
+        let place = self.place(id);
+        if self.shim_of(&place).map_err(fail)?.is_some() {
+            return Err(fail(Cause::Running));
+        }
+        let mut gone = vec![self.scratch(id)];
+        if let Ok(Some(status)) = self.found(&place) {
+            if status.phase == Phase::Lost {
+                self.clear(id, &place)?;
+            }
+            gone.extend(Unit::read(&place).ok().flatten().map(|unit| unit.scratch));
+        }
+        gone.push(place.dir().to_owned());
+        for path in gone {
+            match fs::remove_dir_all(&path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(fail(Cause::system(path.display())(error)));
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// All workloads known since the board booted, by name. A directory that cannot be read is passed over: it
+    /// must not hide the others.
+    #[must_use]
+    pub fn list(&self) -> Vec<Status> {
+        let Ok(entries) = fs::read_dir(Place::all(&self.config.run_dir)) else { return Vec::new() };
+        let ids = entries.flatten().filter_map(|entry| WorkloadId::parse(entry.file_name().to_str()?).ok());
+        let mut found: Vec<Status> = ids.filter_map(|id| self.status(&id).ok()).collect();
+        found.sort_by(|a, b| a.id.cmp(&b.id));
+        found
+    }
+
+    /// What became of one workload.
+    ///
+    /// # Errors
+    /// [`SuperviseError`]: it is unknown, or its status damaged.
+    pub fn status(&self, id: &WorkloadId) -> Result<Status, SuperviseError> {
+        let fail = |cause| SuperviseError::new(Attempt::Read, id, cause);
+        self.found(&self.place(id)).map_err(fail)?.ok_or_else(|| fail(Cause::Unknown))
+    }
+
+    /// The unit that a workload runs, or last ran, as.
+    ///
+    /// # Errors
+    /// [`SuperviseError`]: it is unknown, or its unit damaged or of another version.
+    pub fn unit(&self, id: &WorkloadId) -> Result<Unit, SuperviseError> {
+        let fail = |cause| SuperviseError::new(Attempt::Read, id, cause);
+        let unit = Unit::read(&self.place(id)).map_err(damaged("unit.json")).map_err(fail)?;
+        unit.ok_or_else(|| fail(Cause::Unknown))
+    }
+
+    /// The last `lines` entries a workload wrote, in the form that the log has.
+    ///
+    /// # Errors
+    /// [`SuperviseError`]: it is unknown, or the file system's answer.
+    pub fn logs(&self, id: &WorkloadId, lines: usize) -> Result<Vec<String>, SuperviseError> {
+        self.status(id)?;
+        log::tail(&self.place(id), lines)
+            .map_err(Cause::system("log"))
+            .map_err(|cause| SuperviseError::new(Attempt::Read, id, cause))
+    }
+
+    /// Takes part in the streams of a running workload.
+    ///
+    /// # Errors
+    /// [`SuperviseError`]: it does not run.
+    pub fn attach(&self, id: &WorkloadId) -> Result<Attachment, SuperviseError> {
+        let fail = |cause| SuperviseError::new(Attempt::Attach, id, cause);
+        Attachment::connect(&self.place(id)).map_err(|error| {
+            let nobody = [io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused].contains(&error.kind());
+            fail(if nobody { Cause::NotRunning } else { Cause::system("attach.sock")(error) })
+        })
+    }
+
+    fn shim_of(&self, place: &Place) -> Result<Option<i32>, Cause> {
+        Life::holder(place).map_err(Cause::system("lock"))
+    }
+
+    /// Whether the shim has written its last word; then it is waited for.
+    fn leaving(&self, place: &Place, shim: i32) -> bool {
+        let over = Status::read(place).ok().flatten().is_some_and(|status| !status.phase.live());
+        over && process::wait_gone(shim, LEAVING_MAX)
+    }
+
+    fn found(&self, place: &Place) -> Result<Option<Status>, Cause> {
+        // Who holds the lock is asked first: a shim that ends in between has written its last word before.
+        let shim = self.shim_of(place)?;
+        let Some(mut status) = Status::read(place).map_err(damaged("status.json"))? else { return Ok(None) };
+        if status.phase.live() && shim.is_none() {
+            status = Status::read(place).map_err(damaged("status.json"))?.unwrap_or(status);
+        }
+        if status.phase.live() && shim.is_none() {
+            status.phase = Phase::Lost;
+            let same = |pid: i32| process::alive(pid) && process::start_ticks(pid) == status.pid_ticks;
+            status.pid = status.pid.filter(|pid| same(*pid));
+            status.error = Some("its shim was killed".to_owned());
+        }
+        Ok(Some(status))
+    }
+
+    fn prepare(&self, unit: &Unit, place: &Place) -> Result<(), Cause> {
+        let mut builder = fs::DirBuilder::new();
+        // Environments hold secrets, and so do units.
+        builder.recursive(true).mode(0o700);
+        builder.create(place.dir()).map_err(Cause::system(place.dir().display()))?;
+        unit.write(place).map_err(Cause::system("unit.json"))?;
+        Status::starting(&unit.id).write(place).map_err(Cause::system("status.json"))
+    }
+
+    /// Has a shim clear away what a killed one left, and nothing more.
+    fn clear(&self, id: &WorkloadId, place: &Place) -> Result<Status, SuperviseError> {
+        let fail = |cause| SuperviseError::new(Attempt::Stop, id, cause);
+        let mut command = Command::new(&self.config.exe);
+        command.arg(SHIM_COMMAND).arg(place.dir()).arg("--clear");
+        let answer = answer(&mut command).map_err(fail)?;
+        if answer.starts_with("ok") { self.status(id) } else { Err(fail(Cause::Shim(answer))) }
+    }
+
+    fn launch(&self, place: &Place) -> Result<String, Cause> {
+        answer(Command::new(&self.config.exe).arg(SHIM_COMMAND).arg(place.dir()))
+    }
+}
+
+/// Starts a shim and waits for its one line.
+fn answer(command: &mut Command) -> Result<String, Cause> {
+    let program = Path::new(command.get_program()).display().to_string();
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).current_dir("/");
+    let mut child = process::spawn(command).map_err(Cause::system(&program))?;
+    let pipe = child.stdout.take();
+    // The first process only makes the one that stays.
+    process::wait(&mut child, START_MAX).map_err(Cause::system(&program))?;
+    match pipe {
+        Some(pipe) => read_line(pipe),
+        None => Ok(String::new()),
+    }
+}
+
+fn read_line(pipe: ChildStdout) -> Result<String, Cause> {
+    let deadline = Instant::now() + START_MAX;
+    let mut answer = Vec::new();
+    let mut pipe = pipe.take(ANSWER_BYTES_MAX);
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX);
+        let ready = poll(&mut [PollFd::new(pipe.get_ref().as_fd(), PollFlags::POLLIN)], timeout);
+        if ready == Ok(0) {
+            return Err(Cause::TimedOut(START_MAX));
+        }
+        let mut piece = [0u8; 512];
+        let read = pipe.read(&mut piece).map_err(Cause::system("answer"))?;
+        answer.extend_from_slice(piece.get(..read).unwrap_or_default());
+        if read == 0 || answer.ends_with(b"\n") {
+            return Ok(String::from_utf8_lossy(&answer).into_owned());
+        }
+    }
+}
+
+fn damaged(file: &'static str) -> impl FnOnce(io::Error) -> Cause {
+    move |error| {
+        let parser = [io::ErrorKind::InvalidData, io::ErrorKind::UnexpectedEof].contains(&error.kind());
+        if parser { Cause::Damaged { file, why: error.to_string() } } else { Cause::system(file)(error) }
+    }
+}

@@ -1,0 +1,35 @@
+//! Workloads without systemd: one small process of our own, the shim, stands over each of them, so that they
+//! outlive the agent.
+//!
+//! This module holds what the shim and those who ask about it share; the shim itself, which joins this with
+//! runtime, mounts and bundle, is the daemon's.
+//!
+//! Invariant: the lock says who lives. A directory whose lock nobody holds has no shim, whatever else lies there.
+//!
+//! ```text
+//! <run_dir>/runtime/               the runtime's own records
+//! <run_dir>/workloads/<id>/        the bundle
+//!     unit.json    what to run              lock         held while the shim lives
+//!     status.json  what became of it        attach.sock  its streams
+//!     log, log.1   what it wrote, bounded   config.json, rootfs/, links/, etc/, points/
+//! ```
+
+mod attach;
+mod direct;
+mod error;
+mod life;
+mod log;
+mod place;
+mod pty;
+mod status;
+mod unit;
+
+pub use attach::{Attachment, Client, FromClient, Listener, ToClient};
+pub use direct::{Direct, DirectConfig, SHIM_COMMAND};
+pub use error::{Attempt, Cause, SuperviseError};
+pub use life::Life;
+pub use log::{Log, Stream, tail};
+pub use place::Place;
+pub use pty::{Console, resize};
+pub use status::{Phase, Status};
+pub use unit::{UNIT_VERSION, Unit};

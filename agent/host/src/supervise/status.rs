@@ -1,0 +1,115 @@
+//! What became of a workload, as its shim writes it down.
+
+use std::fs;
+use std::io;
+
+use coracle_core::ident::WorkloadId;
+use coracle_core::time::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::place::Place;
+
+const FILE: &str = "status.json";
+/// Bytes of a status; an error message is most of it.
+const STATUS_BYTES_MAX: u64 = 64 << 10;
+
+/// Where a workload is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Phase {
+    /// Its container is being made.
+    Starting,
+    /// Its process runs.
+    Running,
+    /// Its process ended, and will be started again.
+    BackingOff,
+    /// It was asked to end.
+    Stopping,
+    /// It ended because it was asked to.
+    Stopped,
+    /// It ended by itself, and its policy leaves it so.
+    Exited,
+    /// Its container could not be made or started.
+    Failed,
+    /// Its shim is gone without a word; its process may still run, unwatched. Never written, only found.
+    Lost,
+}
+
+impl Phase {
+    /// Whether a shim must stand behind it.
+    #[must_use]
+    pub fn live(self) -> bool {
+        match self {
+            Self::Starting | Self::Running | Self::BackingOff | Self::Stopping => true,
+            Self::Stopped | Self::Exited | Self::Failed | Self::Lost => false,
+        }
+    }
+}
+
+/// A workload's state; the saved form and the live one are the same, for it never outlives a boot.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Which workload.
+    pub id: WorkloadId,
+    /// Where it is.
+    pub phase: Phase,
+    /// The container's first process, in the board's numbers, while it lives.
+    pub pid: Option<i32>,
+    /// When that process was started, in clock ticks since boot: another process may have its pid later.
+    pub pid_ticks: Option<u64>,
+    /// How the last run ended: its exit code, or 128 plus the signal's number.
+    pub exit_code: Option<i32>,
+    /// The kernel ended the last run because it used more memory than it may.
+    #[serde(default)]
+    pub oom_killed: bool,
+    /// Starts after the first, by policy.
+    pub restarts: u32,
+    /// When the latest run began.
+    pub started_at: Option<Timestamp>,
+    /// When the last run ended.
+    pub finished_at: Option<Timestamp>,
+    /// What failed, in words.
+    pub error: Option<String>,
+}
+
+impl Status {
+    /// A workload that nothing has happened to yet.
+    #[must_use]
+    pub fn starting(id: &WorkloadId) -> Self {
+        Self {
+            id: id.clone(),
+            phase: Phase::Starting,
+            pid: None,
+            pid_ticks: None,
+            exit_code: None,
+            oom_killed: false,
+            restarts: 0,
+            started_at: None,
+            finished_at: None,
+            error: None,
+        }
+    }
+
+    /// Replaces what is written down. The directory is in memory: readers never see half of it, and a boot
+    /// forgets it.
+    ///
+    /// # Errors
+    /// That of the file system.
+    pub fn write(&self, place: &Place) -> io::Result<()> {
+        let fresh = place.join("status.json.new");
+        fs::write(&fresh, serde_json::to_vec(self)?)?;
+        fs::rename(&fresh, place.join(FILE))
+    }
+
+    /// What is written down, if anything.
+    ///
+    /// # Errors
+    /// That of the file system, or `InvalidData`.
+    pub fn read(place: &Place) -> io::Result<Option<Self>> {
+        match super::unit::read_bounded(&place.join(FILE), STATUS_BYTES_MAX) {
+            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}

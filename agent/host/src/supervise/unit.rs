@@ -1,0 +1,85 @@
+//! What a shim is to run: everything it needs, so that it asks nobody.
+
+use std::fs::{self, File};
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+
+use coracle_core::deployment::Workload;
+use coracle_core::ident::WorkloadId;
+use coracle_core::oci::config::ExecConfig;
+use serde::{Deserialize, Serialize};
+
+use super::place::Place;
+
+/// Version of the saved form. Units live in memory: one of another version is from an agent that was replaced
+/// since, and its shim runs on until it is stopped.
+pub const UNIT_VERSION: u32 = 1;
+/// Bytes of a unit: a service and an image config, both bounded where they were parsed.
+const UNIT_BYTES_MAX: u64 = 16 << 20;
+const FILE: &str = "unit.json";
+
+/// One workload, ready to run.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Unit {
+    /// [`UNIT_VERSION`].
+    pub version: u32,
+    /// Which workload.
+    pub id: WorkloadId,
+    /// Its settings and image.
+    pub workload: Workload,
+    /// How the image wants to be run.
+    pub exec: ExecConfig,
+    /// Its unpacked layers: absolute directories, lowest first.
+    pub layers: Vec<PathBuf>,
+    /// Where its changes to the root go: an absolute directory of its own, on a real file system.
+    pub scratch: PathBuf,
+    /// The directory of all named volumes.
+    pub volumes: PathBuf,
+    /// The OCI runtime: a path, or a name to look for.
+    pub runtime: PathBuf,
+    /// A seccomp profile instead of the built-in one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seccomp_profile: Option<PathBuf>,
+    /// Bytes of output that are kept.
+    pub log_bytes_max: u64,
+}
+
+impl Unit {
+    /// Whether a workload that runs as `self` already is `other`. Settings of the agent itself (runtime, profile,
+    /// log size) count from the next start on.
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> bool {
+        self.id == other.id && self.workload.same_as(&other.workload) && self.layers == other.layers
+    }
+
+    /// Replaces the unit of its place.
+    ///
+    /// # Errors
+    /// That of the file system.
+    pub fn write(&self, place: &Place) -> io::Result<()> {
+        let fresh = place.join("unit.json.new");
+        fs::write(&fresh, serde_json::to_vec(self)?)?;
+        fs::rename(&fresh, place.join(FILE))
+    }
+
+    /// The unit of a place, if there is one.
+    ///
+    /// # Errors
+    /// That of the file system, or `InvalidData`.
+    pub fn read(place: &Place) -> io::Result<Option<Self>> {
+        match read_bounded(&place.join(FILE), UNIT_BYTES_MAX) {
+            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+}
+
+pub(super) fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(read).unwrap_or(u64::MAX) > bytes_max {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("more than {bytes_max} bytes")));
+    }
+    Ok(bytes)
+}
