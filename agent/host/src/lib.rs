@@ -1,9 +1,15 @@
-//! host
+//! How Coracle acts: one adapter per outside thing. Decides nothing.
+//!
+//! Invariant: adapters do not name one another; what they share is in `files`.
+
 pub mod cgroup;
 pub mod disk;
+pub mod files;
 pub mod kernel;
 pub mod mounts;
 pub mod process;
 pub mod runtime;
+pub mod store;
 pub mod supervise;
 pub mod telemetry;
+pub mod unpack;

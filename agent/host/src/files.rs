@@ -1,0 +1,194 @@
+//! Files that hold state: replaced whole or not at all, and locked against a second process.
+//!
+//! Invariant: [`write_durable`] leaves either the old bytes or the new ones, whatever happens in between; when it
+//! returns, the new ones survive a power cut.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use nix::errno::Errno;
+use nix::fcntl::{Flock, FlockArg};
+
+#[cfg(test)]
+pub(crate) mod tests;
+
+/// A name that no other thread or process of this boot uses: process id, then a counter.
+#[must_use]
+pub fn unique_name() -> String {
+    static NEXT: AtomicU64 = AtomicU64::new(0);
+    let process = std::process::id();
+    // After a restart the process id may come again: an old name is then found taken, and the next one is tried.
+    format!("{process}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// Replaces `path` with `bytes`: a temporary file beside it, fsync, rename, fsync of the directory.
+///
+/// # Errors
+/// Whatever the system says; the old file is then untouched.
+pub fn write_durable(path: &Path, bytes: &[u8], mode: u32) -> io::Result<()> {
+    let dir = parent(path)?;
+    let (temporary, mut file) = create_temporary(dir, mode)?;
+    let written = file
+        .write_all(bytes)
+        .and_then(|()| file.sync_all())
+        .and_then(|()| fs::rename(&temporary, path))
+        .and_then(|()| sync_dir(dir));
+    if written.is_err() {
+        // The first failure is what the caller must hear of; a leftover is collected at the next start.
+        let _ = fs::remove_file(&temporary);
+    }
+    written
+}
+
+/// Removes `path` and makes that durable; a file that is not there is fine.
+///
+/// # Errors
+/// Whatever the system says.
+pub fn remove_durable(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        other => other?,
+    }
+    sync_dir(parent(path)?)
+}
+
+/// Beginning of the names that [`write_durable`] uses for a moment; whatever has it is a leftover.
+pub const TEMPORARY_PREFIX: &str = ".new-";
+
+fn create_temporary(dir: &Path, mode: u32) -> io::Result<(PathBuf, File)> {
+    loop {
+        let path = dir.join(format!("{TEMPORARY_PREFIX}{}", unique_name()));
+        match OpenOptions::new().write(true).create_new(true).mode(mode).open(&path) {
+            Ok(file) => return Ok((path, file)),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+fn parent(path: &Path) -> io::Result<&Path> {
+    path.parent().filter(|dir| !dir.as_os_str().is_empty()).ok_or_else(|| io::ErrorKind::InvalidInput.into())
+}
+
+/// Makes the names in `dir` durable: what was created, renamed or removed there survives a power cut.
+///
+/// # Errors
+/// Whatever the system says.
+pub fn sync_dir(dir: &Path) -> io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+/// Makes `dir` and what is missing above it, with `mode`; an existing one keeps its own.
+///
+/// # Errors
+/// Whatever the system says.
+pub fn make_dir(dir: &Path, mode: u32) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(mode).create(dir)
+}
+
+/// Whether others may hold the lock at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Sharing {
+    /// Any number of holders.
+    Shared,
+    /// One holder.
+    Exclusive,
+}
+
+/// A lock on a file, held until dropped or until the process ends, however it ends.
+#[derive(Debug)]
+pub struct Lock {
+    _held: Flock<File>,
+}
+
+/// Why a lock was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum LockError {
+    /// Somebody else holds it.
+    #[error("{} is held by {}", path.display(), holder(*pid))]
+    Held {
+        /// The lock's file.
+        path: PathBuf,
+        /// A process that holds it, where the kernel tells.
+        pid: Option<u32>,
+    },
+    /// The file cannot be opened or locked.
+    #[error("failed to lock {}", path.display())]
+    Io {
+        /// The lock's file.
+        path: PathBuf,
+        /// What the system said.
+        source: io::Error,
+    },
+}
+
+fn holder(pid: Option<u32>) -> String {
+    pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
+}
+
+impl Lock {
+    /// Takes the lock or says at once who has it.
+    ///
+    /// # Errors
+    /// [`LockError::Held`] when another holder is in the way.
+    pub fn try_take(path: &Path, sharing: Sharing) -> Result<Self, LockError> {
+        let arg = match sharing {
+            Sharing::Shared => FlockArg::LockSharedNonblock,
+            Sharing::Exclusive => FlockArg::LockExclusiveNonblock,
+        };
+        Self::open_and_lock(path, arg)
+    }
+
+    /// Takes the lock, waiting for whoever has it.
+    ///
+    /// # Errors
+    /// [`LockError::Io`] when the file cannot be opened.
+    pub fn take(path: &Path, sharing: Sharing) -> Result<Self, LockError> {
+        let arg = match sharing {
+            Sharing::Shared => FlockArg::LockShared,
+            Sharing::Exclusive => FlockArg::LockExclusive,
+        };
+        Self::open_and_lock(path, arg)
+    }
+
+    fn open_and_lock(path: &Path, arg: FlockArg) -> Result<Self, LockError> {
+        let io = |source| LockError::Io { path: path.to_owned(), source };
+        // The file stays for good: were it removed, two processes could hold locks on two files of one name.
+        let mut file = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path)
+            .map_err(io)?;
+        loop {
+            file = match Flock::lock(file, arg) {
+                Ok(held) => return Ok(Self { _held: held }),
+                Err((again, Errno::EINTR)) => again,
+                Err((file, Errno::EWOULDBLOCK)) => {
+                    return Err(LockError::Held { path: path.to_owned(), pid: holding_process(&file) });
+                }
+                Err((_, errno)) => return Err(io(errno.into())),
+            };
+        }
+    }
+}
+
+/// Who holds a lock on `file`, from the kernel's list: nothing has to be written when a lock is taken, and nothing is
+/// stale after a crash. `None` where the list hides it (another pid namespace, a file system with device numbers of its own).
+fn holding_process(file: &File) -> Option<u32> {
+    let meta = file.metadata().ok()?;
+    let (major, minor) = (nix::sys::stat::major(meta.dev()), nix::sys::stat::minor(meta.dev()));
+    let wanted = format!("{major:02x}:{minor:02x}:{}", meta.ino());
+    let list = fs::read_to_string("/proc/locks").ok()?;
+    // 1: FLOCK  ADVISORY  WRITE 4321 fe:01:262158 0 EOF
+    list.lines().find_map(|line| {
+        let mut fields = line.split_ascii_whitespace().skip_while(|field| *field != "FLOCK").skip(3);
+        let (pid, object) = (fields.next()?, fields.next()?);
+        (object == wanted).then(|| pid.parse().ok().filter(|pid| *pid != 0)).flatten()
+    })
+}

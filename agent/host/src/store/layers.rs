@@ -1,0 +1,298 @@
+use std::fs::{self, File};
+use std::io::{self, Read};
+use std::os::fd::AsFd as _;
+use std::path::{Path, PathBuf};
+
+use coracle_core::oci::layer::Compression;
+use coracle_core::oci::{Descriptor, Digest};
+use nix::errno::Errno;
+use nix::sys::statvfs::statvfs;
+use serde::{Deserialize, Serialize};
+
+use super::error::{Attempt as _, Result, StoreError, is_full};
+use super::{DIR_MODE, FILE_MODE, Store};
+use crate::files;
+use crate::unpack::{self, Limits, Resolver, Target, Transfer, TransferFault, UnpackError, Unpacked};
+
+/// A layer that is wanted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LayerSpec {
+    /// The manifest's descriptor of the blob.
+    pub descriptor: Descriptor,
+    /// The image config's digest of the uncompressed archive.
+    pub diff_id: Digest,
+    /// Bounds.
+    pub limits: Limits,
+}
+
+/// What an ingest did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ingested {
+    /// Compressed bytes read.
+    pub wire_bytes: u64,
+    /// Content of the layer's files.
+    pub unpacked_bytes: u64,
+    /// Entries of the archive.
+    pub entries: u64,
+}
+
+/// What is known of a layer in the store. Saved form, version 1.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LayerRecord {
+    /// The saved form's version: [`LayerRecord::VERSION`].
+    pub version: u32,
+    /// The digest of the uncompressed archive.
+    pub diff_id: Digest,
+    /// The digest of the blob it came in.
+    pub blob: Digest,
+    /// The blob's length.
+    pub wire_bytes: u64,
+    /// Content of the layer's files.
+    pub unpacked_bytes: u64,
+    /// Entries of the archive.
+    pub entries: u64,
+    /// Extended attributes that the file system could not hold.
+    pub attributes_skipped: u64,
+}
+
+impl LayerRecord {
+    /// The version that this code writes.
+    pub const VERSION: u32 = 1;
+}
+
+const RECORD: &str = "layer.json";
+const TREE: &str = "tree";
+/// Any user of a container enters the layer through overlayfs, which checks the mode of the layer's root.
+const TREE_MODE: u32 = 0o755;
+
+impl Store {
+    /// Whether the layer is here, complete.
+    #[must_use]
+    pub fn has_layer(&self, diff_id: &Digest) -> bool {
+        self.layer(diff_id).is_some() && self.layer_dir(diff_id).is_dir()
+    }
+
+    /// What is known of a layer; `None` when it is missing or its record cannot be read.
+    #[must_use]
+    pub fn layer(&self, diff_id: &Digest) -> Option<LayerRecord> {
+        let bytes = fs::read(self.layer_home(diff_id).join(RECORD)).ok()?;
+        let record: LayerRecord = serde_json::from_slice(&bytes).ok()?;
+        (record.version == LayerRecord::VERSION && record.diff_id == *diff_id).then_some(record)
+    }
+
+    /// The directory that overlayfs takes as a lower one.
+    #[must_use]
+    pub fn layer_dir(&self, diff_id: &Digest) -> PathBuf {
+        self.layer_home(diff_id).join(TREE)
+    }
+
+    /// Takes a layer out, so that it is fetched anew: the answer to one that is found damaged.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn remove_layer(&self, diff_id: &Digest) -> Result<()> {
+        self.discard(&self.layer_home(diff_id)).map(drop)
+    }
+
+    /// Reads the blob to its end, unpacks it, and publishes it when its size and both digests are as claimed and all of
+    /// it is on the disk. Blocking: a thread of its own. `progress` hears the compressed bytes read so far.
+    ///
+    /// Two of the same layer at once are fine: the second to finish finds it published and throws its own away.
+    ///
+    /// # Errors
+    /// [`StoreError`]; nothing is published then, and [`StoreError::retry`] says whether to come again.
+    pub fn ingest_layer(
+        &self,
+        spec: &LayerSpec,
+        input: impl Read,
+        mut progress: impl FnMut(u64),
+    ) -> Result<Ingested> {
+        let digest = spec.descriptor.digest;
+        // Which compression it is, its bytes tell; here only whether it is a layer at all.
+        Compression::of(&spec.descriptor.media_type)
+            .map_err(|source| StoreError::Layer { digest, source })?;
+        self.check_room(&spec.descriptor)?;
+        let _shared = self.share()?;
+        let draft = Draft::new(self)?;
+        let unpacked = self.unpack(spec, input, &draft, &mut progress)?;
+        let record = LayerRecord {
+            version: LayerRecord::VERSION,
+            diff_id: spec.diff_id,
+            blob: digest,
+            wire_bytes: spec.descriptor.size,
+            unpacked_bytes: unpacked.content_bytes,
+            entries: unpacked.entries,
+            attributes_skipped: unpacked.attributes_skipped,
+        };
+        self.publish(&draft, &record)?;
+        Ok(Ingested {
+            wire_bytes: record.wire_bytes,
+            unpacked_bytes: record.unpacked_bytes,
+            entries: record.entries,
+        })
+    }
+
+    /// Refuses what cannot fit. How large the layer becomes is not known; never smaller than a fraction of its blob.
+    fn check_room(&self, descriptor: &Descriptor) -> Result<()> {
+        let stat = statvfs(&self.root).attempt("look at the free space of", &self.root)?;
+        // The types differ between architectures.
+        #[allow(clippy::useless_conversion)]
+        let (blocks, block_bytes) = (u64::from(stat.blocks_available()), u64::from(stat.fragment_size()));
+        let available = blocks.saturating_mul(block_bytes);
+        if descriptor.size > available {
+            return Err(StoreError::Room { digest: descriptor.digest, needed: descriptor.size, available });
+        }
+        Ok(())
+    }
+
+    fn unpack(
+        &self,
+        spec: &LayerSpec,
+        input: impl Read,
+        draft: &Draft<'_>,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<Unpacked> {
+        let digest = spec.descriptor.digest;
+        let tree = draft.path.join(TREE);
+        let root = File::open(&tree).attempt("open", &tree)?;
+        let target = Target {
+            root: root.as_fd(),
+            limits: &spec.limits,
+            windows: &self.windows,
+            resolver: Resolver::default(),
+        };
+        let (transfer, outcome) = unpack::unpack(input, spec.descriptor.size, &target, progress);
+        let outcome = match outcome {
+            Err(source @ UnpackError::Write { .. }) => return Err(unwritten(digest, source)),
+            other => other,
+        };
+        // In this order: what is wrong with the transfer explains whatever was found in its bytes.
+        check_transfer(&spec.descriptor, transfer)?;
+        let unpacked = outcome.map_err(|source| StoreError::Unpack { digest, source })?;
+        if unpacked.diff_id != spec.diff_id {
+            return Err(StoreError::DiffId { digest, expected: spec.diff_id, actual: unpacked.diff_id });
+        }
+        Ok(unpacked)
+    }
+
+    /// Durable first, then visible.
+    fn publish(&self, draft: &Draft<'_>, record: &LayerRecord) -> Result<()> {
+        let path = draft.path.join(RECORD);
+        let bytes =
+            serde_json::to_vec(record).map_err(io::Error::from).attempt("encode layer record", &path)?;
+        files::write_durable(&path, &bytes, FILE_MODE).attempt("write layer record", &path)?;
+        // One call for all files of the layer; an fsync for each would take a board minutes.
+        let dir = File::open(&draft.path).attempt("open", &draft.path)?;
+        nix::unistd::syncfs(&dir).attempt("sync", &draft.path)?;
+        let home = self.layer_home(&record.diff_id);
+        loop {
+            match fs::rename(&draft.path, &home) {
+                Ok(()) => break,
+                Err(error) if is_taken(&error) => {}
+                Err(error) => return Err(error).attempt("publish layer as", &home),
+            }
+            if self.has_layer(&record.diff_id) {
+                return Ok(());
+            }
+            // What is there is damaged.
+            self.discard(&home)?;
+        }
+        let layers = self.layers();
+        files::sync_dir(&layers).attempt("sync", &layers)?;
+        let ingest = self.ingest();
+        files::sync_dir(&ingest).attempt("sync", &ingest)
+    }
+
+    /// Moves a directory out of sight, durably, then removes it: a crash in between leaves it among the leftovers.
+    pub(super) fn discard(&self, dir: &Path) -> Result<bool> {
+        let draft = Draft::reserve(self);
+        match fs::rename(dir, &draft.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
+            other => other.attempt("take out", dir)?,
+        }
+        if let Some(parent) = dir.parent() {
+            files::sync_dir(parent).attempt("sync", parent)?;
+        }
+        fs::remove_dir_all(&draft.path).attempt("remove", &draft.path)?;
+        Ok(true)
+    }
+
+    fn layer_home(&self, diff_id: &Digest) -> PathBuf {
+        self.layers().join(diff_id.hex())
+    }
+}
+
+/// A directory in `ingest/`, removed again unless it was renamed away.
+struct Draft<'a> {
+    path: PathBuf,
+    _store: &'a Store,
+}
+
+impl<'a> Draft<'a> {
+    fn new(store: &'a Store) -> Result<Self> {
+        loop {
+            let draft = Self::reserve(store);
+            match fs::DirBuilder::create(&builder(DIR_MODE), &draft.path) {
+                Ok(()) => {
+                    let tree = draft.path.join(TREE);
+                    fs::DirBuilder::create(&builder(TREE_MODE), &tree).attempt("make", &tree)?;
+                    return Ok(draft);
+                }
+                // Of an earlier process with the same id; collected at the next start.
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => std::mem::forget(draft),
+                Err(error) => return Err(error).attempt("make", &draft.path),
+            }
+        }
+    }
+
+    /// A free name, nothing made yet.
+    fn reserve(store: &'a Store) -> Self {
+        loop {
+            let path = store.ingest().join(files::unique_name());
+            if !path.exists() {
+                return Self { path, _store: store };
+            }
+        }
+    }
+}
+
+impl Drop for Draft<'_> {
+    fn drop(&mut self) {
+        // A leftover is collected at the next start.
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+fn builder(mode: u32) -> fs::DirBuilder {
+    let mut builder = fs::DirBuilder::new();
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, mode);
+    builder
+}
+
+fn is_taken(error: &io::Error) -> bool {
+    matches!(
+        error.raw_os_error().map(Errno::from_raw),
+        Some(Errno::EEXIST | Errno::ENOTEMPTY | Errno::ENOTDIR)
+    )
+}
+
+fn unwritten(digest: Digest, source: UnpackError) -> StoreError {
+    if let UnpackError::Write { source: cause, .. } = &source
+        && is_full(cause)
+    {
+        return StoreError::Full { digest, source };
+    }
+    StoreError::Unpack { digest, source }
+}
+
+fn check_transfer(descriptor: &Descriptor, transfer: Transfer) -> Result<()> {
+    let (digest, size, bytes) = (descriptor.digest, descriptor.size, transfer.bytes);
+    match transfer.fault {
+        Some(TransferFault::Input(source)) => Err(StoreError::Input { digest, source }),
+        Some(TransferFault::Short | TransferFault::Long) => Err(StoreError::Size { digest, size, bytes }),
+        None if transfer.digest != digest => {
+            Err(StoreError::BlobDigest { expected: digest, actual: transfer.digest })
+        }
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,113 @@
+//! What the board keeps of images: content-addressed, one copy of each layer, shared by all.
+//!
+//! Invariant: what is published (under `blobs/`, `layers/` and `images/`) is complete, proven and durable; a crash at any
+//! point leaves the old state or the new one, and leftovers only in `ingest/`, or as temporary files that nobody reads.
+//!
+//! ```text
+//! /var/lib/coracle/            0700
+//! ├─ agent.lock                one agent
+//! ├─ store.lock                shared by whoever adds, exclusive for whoever removes
+//! ├─ blobs/<hex>               manifests and image configs, as fetched
+//! ├─ layers/<diff id hex>/
+//! │  ├─ layer.json             what it is; its presence says the layer is complete
+//! │  └─ tree/                  the layer in overlayfs's form; mode and owner as the archive says
+//! ├─ images/<hex>.json         what a reference was when it was pulled; named by the reference's digest
+//! └─ ingest/<name>/            layers on their way in, and on their way out
+//! ```
+
+mod blobs;
+mod collect;
+mod error;
+mod images;
+mod layers;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+use crate::files::{self, Lock, Sharing};
+use crate::unpack::Windows;
+
+pub use self::collect::Collected;
+pub use self::error::{Retry, StoreError};
+pub use self::images::ImageRecord;
+pub use self::layers::{Ingested, LayerRecord, LayerSpec};
+
+use self::error::{Attempt, Result};
+
+/// The store under one directory. Cheap to share by reference between threads.
+#[derive(Debug)]
+pub struct Store {
+    root: PathBuf,
+    windows: Windows,
+}
+
+/// Only the agent's user reads the state: images may carry secrets, and setuid programs must not be reachable.
+const DIR_MODE: u32 = 0o700;
+const FILE_MODE: u32 = 0o600;
+
+impl Store {
+    /// Opens the store, making what is missing of it.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`] when the directories cannot be made.
+    pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
+        let store = Self { root: root.into(), windows: Windows::default() };
+        for dir in [store.root.clone(), store.blobs(), store.layers(), store.images_dir(), store.ingest()] {
+            files::make_dir(&dir, DIR_MODE).attempt("make the directory", &dir)?;
+        }
+        Ok(store)
+    }
+
+    /// The directory it is in.
+    #[must_use]
+    pub fn root(&self) -> &Path {
+        &self.root
+    }
+
+    /// Held by the agent for as long as it runs, so that two of them cannot share a store.
+    ///
+    /// # Errors
+    /// [`StoreError::Lock`] names the process that has it.
+    pub fn agent_lock(&self) -> Result<Lock> {
+        Ok(Lock::try_take(&self.root.join("agent.lock"), Sharing::Exclusive)?)
+    }
+
+    /// Held while an image is pulled, so that nothing of it is collected before its record is written. Waits for a
+    /// collection to end.
+    ///
+    /// # Errors
+    /// [`StoreError::Lock`] when the lock's file cannot be opened.
+    pub fn share(&self) -> Result<Lock> {
+        Ok(Lock::take(&self.lock_path(), Sharing::Shared)?)
+    }
+
+    /// Held while something is removed; refused at once while anybody pulls.
+    ///
+    /// # Errors
+    /// [`StoreError::Lock`] names a process that has it.
+    pub fn exclude(&self) -> Result<Lock> {
+        Ok(Lock::try_take(&self.lock_path(), Sharing::Exclusive)?)
+    }
+
+    fn lock_path(&self) -> PathBuf {
+        self.root.join("store.lock")
+    }
+
+    fn blobs(&self) -> PathBuf {
+        self.root.join("blobs")
+    }
+
+    fn layers(&self) -> PathBuf {
+        self.root.join("layers")
+    }
+
+    fn images_dir(&self) -> PathBuf {
+        self.root.join("images")
+    }
+
+    fn ingest(&self) -> PathBuf {
+        self.root.join("ingest")
+    }
+}
