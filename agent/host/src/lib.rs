@@ -8,6 +8,7 @@ pub mod files;
 pub mod kernel;
 pub mod mounts;
 pub mod process;
+pub mod registry;
 pub mod runtime;
 pub mod store;
 pub mod supervise;

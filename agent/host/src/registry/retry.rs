@@ -1,0 +1,118 @@
+//! When a failed attempt is made again.
+
+use std::time::Duration;
+
+use super::error::{Cause, Retry};
+
+/// How often and how soon. Pure but for the `backoff` handed in.
+#[derive(Debug, Clone)]
+pub struct RetryPolicy {
+    /// Attempts without progress, the first included.
+    pub attempts: u32,
+    /// The delay after so many failures (1 and up).
+    pub backoff: fn(u32) -> Duration,
+    /// The least delay after 429 and 503 without `Retry-After`.
+    pub limited_min: Duration,
+    /// The longest `Retry-After` that is obeyed; after it another attempt is made whatever was said.
+    pub retry_after_max: Duration,
+}
+
+impl Default for RetryPolicy {
+    fn default() -> Self {
+        Self {
+            attempts: 5,
+            backoff: full_jitter,
+            limited_min: Duration::from_secs(30),
+            retry_after_max: Duration::from_secs(600),
+        }
+    }
+}
+
+/// Anything between nothing and a doubling bound, so that a fleet does not come back at once.
+fn full_jitter(failed: u32) -> Duration {
+    const BASE_MS: u64 = 500;
+    const CAP_MS: u64 = 30_000;
+    let bound = BASE_MS.saturating_mul(1 << failed.min(16)).min(CAP_MS);
+    // Without a random source the whole delay is the careful choice.
+    Duration::from_millis(getrandom::u64().map_or(bound, |random| random % (bound + 1)))
+}
+
+impl RetryPolicy {
+    /// The pause after the `failed`th failure in a row; `None` to give up.
+    #[must_use]
+    pub fn pause(&self, failed: u32, retry: Retry) -> Option<Duration> {
+        if failed >= self.attempts {
+            return None;
+        }
+        match retry {
+            Retry::Never => None,
+            Retry::Backoff => Some((self.backoff)(failed)),
+            Retry::Limited(Some(said)) => Some(said.min(self.retry_after_max)),
+            Retry::Limited(None) => Some((self.backoff)(failed).max(self.limited_min)),
+        }
+    }
+}
+
+/// The failures of one object at one endpoint.
+pub(super) struct Tries<'a> {
+    policy: &'a RetryPolicy,
+    in_a_row: u32,
+    pub(super) total: u32,
+}
+
+impl<'a> Tries<'a> {
+    pub(super) fn new(policy: &'a RetryPolicy) -> Self {
+        Self { policy, in_a_row: 0, total: 0 }
+    }
+
+    /// What was got so far counts for something: the next failure is the first again.
+    pub(super) fn progressed(&mut self) {
+        self.in_a_row = 0;
+    }
+
+    /// Counts a failure and sleeps, or gives the cause back when that was enough.
+    pub(super) async fn again(&mut self, cause: Cause) -> Result<(), Cause> {
+        self.in_a_row += 1;
+        self.total += 1;
+        match self.policy.pause(self.in_a_row, cause.retry()) {
+            Some(pause) => {
+                tokio::time::sleep(pause).await;
+                Ok(())
+            }
+            None => Err(cause),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_pause_follows_the_class_and_what_the_registry_said() {
+        let seconds = Duration::from_secs;
+        let policy =
+            RetryPolicy { backoff: |failed| Duration::from_secs(failed.into()), ..Default::default() };
+        for (failed, retry, expected) in [
+            (1, Retry::Never, None),
+            (1, Retry::Backoff, Some(seconds(1))),
+            (4, Retry::Backoff, Some(seconds(4))),
+            (5, Retry::Backoff, None),
+            (1, Retry::Limited(None), Some(seconds(30))),
+            (1, Retry::Limited(Some(seconds(7))), Some(seconds(7))),
+            (1, Retry::Limited(Some(seconds(0))), Some(seconds(0))),
+            (1, Retry::Limited(Some(seconds(86_400))), Some(seconds(600))),
+            (5, Retry::Limited(Some(seconds(1))), None),
+        ] {
+            assert_eq!(policy.pause(failed, retry), expected, "{failed} {retry:?}");
+        }
+    }
+
+    #[test]
+    fn the_jitter_stays_within_its_bound() {
+        for failed in [1, 5, 40] {
+            assert!(full_jitter(failed) <= Duration::from_secs(30));
+        }
+        assert!(full_jitter(1) <= Duration::from_secs(1));
+    }
+}

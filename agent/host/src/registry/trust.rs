@@ -1,0 +1,198 @@
+//! Which certificate authorities a registry is checked against, without scanning the board's certificate directory.
+//!
+//! Each transport client of the library we use first builds a throw-away client with the system's store: where there is
+//! none that panics, and where there is one it costs some 15 MB.
+//! [`prepare_environment`] gives that throw-away client a store of one certificate that can vouch for nobody.
+//! The roots that count are always handed over explicitly.
+
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::os::fd::{AsRawFd, IntoRawFd};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use rustls::RootCertStore;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
+
+use super::error::Cause;
+
+/// Bytes of one file of certificates; the bundle of a distribution has about 220 KiB.
+const BUNDLE_BYTES_MAX: u64 = 4 << 20;
+/// Entries looked at in one `certs.d` directory.
+const DIRECTORY_ENTRIES_MAX: usize = 64;
+/// Where distributions keep the bundle of all their roots.
+const BUNDLES: [&str; 5] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+/// A certificate that parses and vouches for nobody: its key has the algorithm 2.999, the arc for examples, and no bits.
+const TRUSTS_NOTHING: &str = "-----BEGIN CERTIFICATE-----
+MIGSMIGFoAMCAQICAQEwBAYCiDcwGTEXMBUGA1UEAwwOdHJ1c3RzIG5vdGhpbmcw
+HhcNNzAwMTAxMDAwMDAwWhcNNzAwMTAxMDAwMDAxWjAZMRcwFQYDVQQDDA50cnVz
+dHMgbm90aGluZzAKMAQGAog3AwIAAKMTMBEwDwYDVR0TAQH/BAUwAwEB/zAEBgKI
+NwMCAAA=
+-----END CERTIFICATE-----
+";
+
+/// `SSL_CERT_FILE` and `SSL_CERT_DIR` as this process got them.
+struct Original {
+    file: Option<OsString>,
+    directory: Option<OsString>,
+}
+
+static ORIGINAL: OnceLock<Original> = OnceLock::new();
+
+/// Makes the library's throw-away clients cheap and safe; the first thing in `main`, before any thread.
+///
+/// Also installs the process's TLS provider, where none is yet.
+///
+/// # Errors
+/// When the process has threads already, or the kernel refuses an anonymous file.
+#[allow(unsafe_code)]
+pub fn prepare_environment() -> io::Result<()> {
+    install_provider();
+    if ORIGINAL.get().is_some() {
+        return Ok(());
+    }
+    if std::fs::read_dir("/proc/self/task")?.take(2).count() != 1 {
+        return Err(io::Error::other("the environment can be prepared only before threads start"));
+    }
+    let fd = nix::sys::memfd::memfd_create("trusts-nothing", nix::sys::memfd::MFdFlags::MFD_CLOEXEC)?;
+    let mut file = std::fs::File::from(fd);
+    file.write_all(TRUSTS_NOTHING.as_bytes())?;
+    let path = format!("/proc/self/fd/{}", file.as_raw_fd());
+    // Open for as long as the process lives.
+    let _ = file.into_raw_fd();
+    let original =
+        Original { file: std::env::var_os("SSL_CERT_FILE"), directory: std::env::var_os("SSL_CERT_DIR") };
+    // SAFETY: /proc/self/task has just shown this thread alone, so nobody reads the environment meanwhile.
+    unsafe {
+        std::env::set_var("SSL_CERT_FILE", path);
+        std::env::remove_var("SSL_CERT_DIR");
+    }
+    let _ = ORIGINAL.set(original);
+    Ok(())
+}
+
+/// TLS without a provider would panic at the first client.
+pub(super) fn install_provider() {
+    if rustls::crypto::CryptoProvider::get_default().is_none() {
+        // Losing a race against another installer leaves a provider all the same.
+        let _ = rustls::crypto::ring::default_provider().install_default();
+    }
+}
+
+/// Gives a child process that speaks TLS by itself the variables as they were.
+pub(super) fn restore_environment(command: &mut tokio::process::Command) {
+    let Some(original) = ORIGINAL.get() else { return };
+    for (name, value) in [("SSL_CERT_FILE", &original.file), ("SSL_CERT_DIR", &original.directory)] {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
+}
+
+/// Certificates in DER form that parse as roots.
+pub(super) type Roots = Vec<Vec<u8>>;
+
+/// The roots for one registry: `ca_file` or else the system's bundle, and what `certs.d` adds.
+pub(super) fn roots(
+    ca_file: Option<&Path>,
+    certs_dir: Option<&Path>,
+    registry: &str,
+) -> Result<Roots, Cause> {
+    let mut roots = match ca_file {
+        Some(path) => read_own(path)?,
+        None => read_system(),
+    };
+    if let Some(directory) = certs_dir {
+        for path in registry_certificates(&directory.join(registry))? {
+            roots.extend(read_own(&path)?);
+        }
+    }
+    if roots.is_empty() {
+        let why = "no CA certificates: install the system's bundle or name a ca_file".to_owned();
+        return Err(Cause::Tls(why));
+    }
+    Ok(roots)
+}
+
+/// The `*.crt` files of a `certs.d` directory. Client certificates cannot be handed to the transport: half of what is
+/// configured would not be used, so their presence is an error.
+fn registry_certificates(directory: &Path) -> Result<Vec<PathBuf>, Cause> {
+    let Ok(entries) = std::fs::read_dir(directory) else { return Ok(Vec::new()) };
+    let mut found = Vec::new();
+    for entry in entries.flatten().take(DIRECTORY_ENTRIES_MAX) {
+        let path = entry.path();
+        match path.extension().and_then(|extension| extension.to_str()) {
+            Some("crt") => found.push(path),
+            Some("cert" | "key") => {
+                let why = "client certificates for registries are not supported".to_owned();
+                return Err(Cause::File { path: path.display().to_string(), why });
+            }
+            Some(_) | None => {}
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// Certificates that somebody configured: each must be good.
+fn read_own(path: &Path) -> Result<Roots, Cause> {
+    let failed = |why: String| Cause::File { path: path.display().to_string(), why };
+    let pem = read_bounded(path).map_err(|error| failed(error.to_string()))?;
+    let mut store = RootCertStore::empty();
+    let mut roots = Roots::new();
+    for certificate in CertificateDer::pem_slice_iter(&pem) {
+        let certificate = certificate.map_err(|error| failed(error.to_string()))?;
+        store.add(certificate.clone()).map_err(|error| failed(error.to_string()))?;
+        roots.push(certificate.to_vec());
+    }
+    if roots.is_empty() { Err(failed("holds no certificate".to_owned())) } else { Ok(roots) }
+}
+
+/// The first bundle there is; what is odd in it is left out, as every TLS program does.
+fn read_system() -> Roots {
+    let own = match ORIGINAL.get() {
+        Some(original) => original.file.clone(),
+        None => std::env::var_os("SSL_CERT_FILE"),
+    };
+    let paths = match own {
+        Some(path) => vec![PathBuf::from(path)],
+        None => BUNDLES.iter().map(PathBuf::from).collect(),
+    };
+    let Some(pem) = paths.iter().find_map(|path| read_bounded(path).ok()) else { return Roots::new() };
+    let parses = |certificate: &CertificateDer<'_>| {
+        RootCertStore::empty().add(CertificateDer::from(certificate.as_ref())).is_ok()
+    };
+    CertificateDer::pem_slice_iter(&pem)
+        .flatten()
+        .filter(parses)
+        .map(|certificate| certificate.to_vec())
+        .collect()
+}
+
+fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?.take(BUNDLE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length > BUNDLE_BYTES_MAX) {
+        return Err(io::Error::other(format!("longer than {BUNDLE_BYTES_MAX} bytes")));
+    }
+    Ok(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_certificate_that_trusts_nothing_parses_as_a_root() {
+        let certificate = CertificateDer::from_pem_slice(TRUSTS_NOTHING.as_bytes()).unwrap();
+        RootCertStore::empty().add(certificate).unwrap();
+    }
+}
