@@ -1,5 +1,7 @@
 //! daemon
 #[allow(dead_code, unused_imports, reason = "the commands that read it land next")]
+mod cli;
+#[allow(dead_code, unused_imports, reason = "the commands that read it land next")]
 mod config;
 mod shim;
 

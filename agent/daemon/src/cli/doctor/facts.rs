@@ -1,0 +1,129 @@
+//! What the checks are made of; everything that touches the board or the network is here.
+
+use std::net::{TcpStream, ToSocketAddrs as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use coracle_core::time::Timestamp;
+use coracle_host::disk::{self, Space};
+use coracle_host::kernel::{self, Kernel};
+
+use super::cgroups::Layout;
+use crate::config::{Settings, Transport};
+
+/// How long a server may take to answer a connection; a good one takes a tenth, a person does not wait longer.
+const CONNECT_SECONDS: u64 = 5;
+/// Where distributions keep the CAs they vouch for.
+const CA_STORES: [&str; 5] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+/// Where containers-common keeps the profile.
+const SECCOMP_PROFILES: [&str; 2] = ["/etc/containers/seccomp.json", "/usr/share/containers/seccomp.json"];
+
+/// What the caller knows.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Handed {
+    pub(crate) now: Timestamp,
+    /// Whether the clock follows a time server.
+    pub(crate) clock_synced: bool,
+    /// Whether an agent holds the lock of the state directory; `None` where that could not be told.
+    pub(crate) agent_running: Option<bool>,
+}
+
+/// Something tried: how long it took, or what went wrong.
+pub(crate) type Tried = Result<Duration, String>;
+
+/// Everything the checks look at.
+#[derive(Debug, Clone)]
+pub(crate) struct Facts {
+    pub(crate) handed: Handed,
+    pub(crate) root: bool,
+    pub(crate) kernel: Kernel,
+    pub(crate) cgroups: Layout,
+    pub(crate) runtime: PathBuf,
+    /// The first line of `--version`.
+    pub(crate) runtime_version: Result<String, String>,
+    pub(crate) seccomp_profile: Option<PathBuf>,
+    pub(crate) state_dir: PathBuf,
+    pub(crate) space: Result<Space, String>,
+    pub(crate) machine_id: Option<String>,
+    pub(crate) device_id: String,
+    pub(crate) ca_store: Option<PathBuf>,
+    /// Content of `/etc/resolv.conf`.
+    pub(crate) resolv_conf: Result<String, String>,
+    /// Its address and what came of connecting; `None` where none is configured.
+    pub(crate) broker: Option<(String, Tried)>,
+    pub(crate) registries: Vec<(String, Tried)>,
+}
+
+impl Facts {
+    /// Looks at this board; `registries` beside those that the settings name.
+    pub(crate) fn gather(settings: &Settings, registries: &[String], handed: Handed) -> Self {
+        let read = |path: &str| std::fs::read_to_string(path);
+        let first = |paths: &[&str]| paths.iter().map(PathBuf::from).find(|path| path.is_file());
+        let own = settings.runtime.seccomp_profile.clone();
+        let registries = settings.registry.insecure.iter().chain(registries);
+        Self {
+            handed,
+            root: nix::unistd::geteuid().is_root(),
+            kernel: kernel::look(&settings.state_dir),
+            cgroups: Layout::read(
+                &read("/proc/self/mountinfo").unwrap_or_default(),
+                &read("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default(),
+            ),
+            runtime: settings.runtime.path.clone(),
+            runtime_version: version(&settings.runtime.path),
+            seccomp_profile: own.filter(|path| path.is_file()).or_else(|| first(&SECCOMP_PROFILES)),
+            state_dir: settings.state_dir.clone(),
+            space: disk::space(&settings.state_dir).map_err(|error| error.to_string()),
+            machine_id: read("/etc/machine-id").ok(),
+            device_id: settings.device_id.to_string(),
+            ca_store: first(&CA_STORES),
+            resolv_conf: read("/etc/resolv.conf").map_err(|error| error.to_string()),
+            broker: settings.broker.as_ref().map(|broker| {
+                let (host, port) = (&broker.url.host, broker.url.port);
+                let secured = if broker.url.transport == Transport::Tls { " (TLS)" } else { "" };
+                (format!("{host}:{port}{secured}"), connect(host, port))
+            }),
+            registries: registries
+                .map(|name| (name.clone(), reach(name, &settings.registry.insecure)))
+                .collect(),
+        }
+    }
+}
+
+fn version(runtime: &Path) -> Result<String, String> {
+    let output = Command::new(runtime).arg("--version").stdin(Stdio::null()).output();
+    let output = output.map_err(|error| error.to_string())?;
+    let line = String::from_utf8_lossy(&output.stdout).lines().next().unwrap_or_default().to_owned();
+    if output.status.success() { Ok(line) } else { Err(format!("ended with {}", output.status)) }
+}
+
+fn reach(registry: &str, insecure: &[String]) -> Tried {
+    let usual = if insecure.iter().any(|name| name == registry) { 80 } else { 443 };
+    // The name in references is not the server's.
+    let server = if registry == "docker.io" { "registry-1.docker.io" } else { registry };
+    let with_port = server.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));
+    let (host, port) = with_port.unwrap_or((server, usual));
+    connect(host.trim_matches(['[', ']']), port)
+}
+
+/// Connects and hangs up; each address of the name is tried.
+fn connect(host: &str, port: u16) -> Tried {
+    let begun = Instant::now();
+    let addresses =
+        (host, port).to_socket_addrs().map_err(|error| format!("its name was not found: {error}"))?;
+    let mut refusal = "its name has no address".to_owned();
+    for address in addresses.take(4) {
+        match TcpStream::connect_timeout(&address, Duration::from_secs(CONNECT_SECONDS)) {
+            Ok(_) => return Ok(begun.elapsed()),
+            Err(error) => refusal = format!("{address} did not answer: {error}"),
+        }
+    }
+    Err(refusal)
+}

@@ -1,0 +1,5 @@
+//! The commands of the console.
+
+mod check_config;
+mod doctor;
+mod manual;
