@@ -25,6 +25,31 @@ impl MemoryGroup {
     }
 }
 
+/// Moves the calling process to `group` in every hierarchy that takes it. One that refuses keeps it where it is:
+/// that is no worse than not asking.
+pub fn leave_for(group: &str) {
+    let mounts = fs::read_to_string("/proc/self/mounts").unwrap_or_default();
+    for hierarchy in hierarchies(&mounts) {
+        let path = hierarchy.join(group);
+        let moved = fs::create_dir_all(&path)
+            .and_then(|()| fs::write(path.join("cgroup.procs"), std::process::id().to_string()));
+        // cpuset and read-only mounts refuse.
+        drop(moved);
+    }
+}
+
+/// Where the hierarchies are mounted, from `/proc/self/mounts`: `what where type …`.
+fn hierarchies(mounts: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    for line in mounts.lines() {
+        let mut words = line.split(' ').skip(1);
+        if let (Some(place), Some("cgroup" | "cgroup2")) = (words.next(), words.next()) {
+            found.push(PathBuf::from(place));
+        }
+    }
+    found
+}
+
 /// Finds the memory group in `/proc/<pid>/cgroup`: lines of `number:controllers:path`, version 2 without controllers.
 fn parse(groups: &str) -> Option<PathBuf> {
     let mut unified = None;
@@ -44,6 +69,14 @@ fn parse(groups: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn hierarchies_of_both_versions_are_found() {
+        let mounts = "tmpfs /sys/fs/cgroup tmpfs rw 0 0\ncgroup /sys/fs/cgroup/cpu cgroup rw,cpu 0 0\n\
+            cgroup2 /sys/fs/cgroup/unified cgroup2 rw 0 0\n/dev/vda / ext4 rw 0 0\n";
+        let expected = ["/sys/fs/cgroup/cpu", "/sys/fs/cgroup/unified"].map(PathBuf::from);
+        assert_eq!(hierarchies(mounts), expected);
+    }
 
     #[test]
     fn the_memory_group_is_found_in_both_hierarchies() {

@@ -14,3 +14,4 @@ pub mod store;
 pub mod supervise;
 pub mod telemetry;
 pub mod unpack;
+pub mod volumes;

@@ -4,7 +4,8 @@ use std::process::{Command, Stdio};
 
 use coracle_core::compose::Restart;
 use coracle_host::process::alive;
-use coracle_host::supervise::{Cause, Life, Phase};
+use coracle_host::runtime::{Execution, Runtime};
+use coracle_host::supervise::{Cause, Life, Phase, UNIT_VERSION};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -192,4 +193,37 @@ fn a_shim_is_small() {
     let threads = std::fs::read_dir(format!("/proc/{shim}/task")).unwrap().count();
     assert_eq!(threads, 1);
     assert!(private <= 1536, "{rollup}");
+}
+
+#[test]
+fn a_command_runs_inside_a_running_container() {
+    let bench = Bench::new();
+    let unit = bench.unit("web", LISTENER);
+    bench.direct.start(&unit).unwrap();
+    let place = bench.direct.place(&unit.id);
+    let runtime = Runtime::new(&unit.runtime, &place.runtime_root(), &place.join("exec.log"));
+    assert_eq!(runtime.state(&unit.id.to_string()).unwrap(), "running");
+    let args = ["sh", "-c", "hostname; echo $A; pwd; id -u; kill -0 1 && exit 9"].map(str::to_owned).to_vec();
+    let execution = Execution {
+        args,
+        env: vec!["A=b".to_owned()],
+        working_dir: Some("/tmp".to_owned()),
+        user: Some((0, 5)),
+        ..Execution::default()
+    };
+    let mut executing = runtime.execution(&unit.id.to_string(), place.dir(), &execution).unwrap();
+    let output = executing.command().output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&output.stdout), "web\nb\n/tmp\n0\n", "{output:?}");
+    assert_eq!(output.status.code(), Some(9));
+}
+
+#[test]
+fn a_unit_of_another_version_is_told_from_damage() {
+    let bench = Bench::new();
+    let mut unit = bench.unit("old", "true");
+    bench.run(&unit);
+    unit.version = UNIT_VERSION + 1;
+    unit.write(&bench.direct.place(&unit.id)).unwrap();
+    let error = bench.direct.unit(&unit.id).unwrap_err();
+    assert!(words(&error).contains("version 2 is not 1"), "{}", words(&error));
 }

@@ -4,4 +4,6 @@
 
 mod bench;
 mod life;
+mod limits;
 mod streams;
+mod view;

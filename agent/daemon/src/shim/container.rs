@@ -55,6 +55,7 @@ impl Frame {
         };
         let links = place.join("links");
         Overlay { layers: &unit.layers, changes, links: &links, target: &rootfs }.mount()?;
+        sources::fill_volumes(&unit, &sources, &rootfs)?;
         bundle::write(&unit, place, &rootfs, &sources)?;
         Ok(Self { place: place.clone(), runtime, unit })
     }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use coracle_host::mounts::MountError;
 use coracle_host::runtime::RuntimeError;
+use coracle_host::volumes::VolumeError;
 
 /// A workload cannot run; its words are the agent's error.
 #[derive(Debug, thiserror::Error)]
@@ -19,6 +20,8 @@ pub(crate) enum ShimError {
     MissingSource(PathBuf),
     #[error("the root cannot be mounted")]
     Mount(#[from] MountError),
+    #[error(transparent)]
+    Volume(#[from] VolumeError),
     #[error(transparent)]
     Runtime(#[from] RuntimeError),
     #[error("{object}: {error}")]

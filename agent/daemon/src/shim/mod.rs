@@ -22,10 +22,12 @@ use std::fs::OpenOptions;
 use std::io::Write as _;
 use std::path::Path;
 
+use coracle_host::cgroup;
 use coracle_host::mounts;
 use coracle_host::runtime::Runtime;
 use coracle_host::supervise::{Life, Phase, Place, Status, Unit};
 use nix::sys::prctl;
+use nix::sys::stat::{Mode, umask};
 use nix::unistd::{chdir, daemon, dup2_stdout};
 
 use container::Frame;
@@ -34,6 +36,9 @@ use watch::Watch;
 
 /// Exit code for a command line that makes no sense.
 const USAGE: i32 = 64;
+
+/// The control group of all shims, so that an end of the agent's own group is not theirs.
+const SHIMS_GROUP: &str = "coracle/shims";
 
 /// What a shim is started for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +78,9 @@ pub(crate) fn runtime_of(unit: &Unit, place: &Place) -> Runtime {
 
 fn stand(dir: &Path, errand: Errand) -> Result<(), ShimError> {
     daemon(true, true).map_err(system("daemon"))?;
+    // Whatever the agent's own is: containers read the files made here as other users.
+    umask(Mode::from_bits_truncate(0o022));
+    cgroup::leave_for(SHIMS_GROUP);
     let place = Place::at(dir);
     chdir(place.dir()).map_err(system(place.dir().display()))?;
     let Some(_life) = Life::take(&place).map_err(system("lock"))? else {

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use coracle_core::compose::{Mount, Service};
 use coracle_core::oci::Digest;
 use coracle_host::supervise::Unit;
+use coracle_host::volumes;
 
 use super::error::{ShimError, system};
 
@@ -31,11 +32,21 @@ fn source(unit: &Unit, mount: &Mount) -> Result<Option<PathBuf>, ShimError> {
         }
         Mount::Volume { name, .. } => {
             let path = unit.volumes.join(format!("{}_{name}", unit.id.project));
-            fs::create_dir_all(&path).map_err(system(path.display()))?;
+            volumes::make(&path)?;
             Ok(Some(path))
         }
         Mount::Tmpfs { .. } => Ok(None),
     }
+}
+
+/// Gives volumes that are used for the first time what the image has in their place.
+pub(super) fn fill_volumes(unit: &Unit, sources: &[Option<PathBuf>], rootfs: &Path) -> Result<(), ShimError> {
+    for (mount, source) in unit.workload.service.mounts.iter().zip(sources) {
+        if let (Mount::Volume { target, .. }, Some(volume)) = (mount, source) {
+            volumes::fill(volume, rootfs, target)?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes the directory for changes to the root; those of another image or other settings are dropped, for they

@@ -78,16 +78,15 @@ impl<'a> Watch<'a> {
         let mut container = Some(self.start()?);
         on_started();
         loop {
-            let ended = match container.take() {
-                Some(container) => self.tend(container)?,
-                None => Ended { exit_code: NOT_STARTED, ran_ms: 0 },
+            let (ended, over) = match container.take() {
+                Some(container) => (self.tend(container)?, Phase::Exited),
+                None => (Ended { exit_code: NOT_STARTED, ran_ms: 0 }, Phase::Failed),
             };
             if self.stop != Stop::NotAsked {
                 return self.record(Phase::Stopped);
             }
             match after_end(self.frame.unit.workload.service.restart, ended, self.in_a_row) {
-                AfterEnd::Stay if self.status.error.is_some() => return self.record(Phase::Failed),
-                AfterEnd::Stay => return self.record(Phase::Exited),
+                AfterEnd::Stay => return self.record(over),
                 AfterEnd::StartAgain { delay_ms, in_a_row } => {
                     self.in_a_row = in_a_row;
                     self.record(Phase::BackingOff)?;

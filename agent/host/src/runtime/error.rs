@@ -22,6 +22,8 @@ pub enum Attempt {
     Delete,
     /// To tell its state.
     State,
+    /// To run another program in it.
+    Execute,
 }
 
 impl fmt::Display for Attempt {
@@ -33,6 +35,7 @@ impl fmt::Display for Attempt {
             Self::Kill => "signal container",
             Self::Delete => "delete container",
             Self::State => "read the state of container",
+            Self::Execute => "run a program in container",
         })
     }
 }
@@ -65,6 +68,14 @@ pub enum Cause {
     /// It said no, in its own words.
     #[error("the runtime refused: {0}")]
     Refused(String),
+    /// The container's bundle cannot be used.
+    #[error("{}: {error}", file.display())]
+    Bundle {
+        /// Which file of it.
+        file: PathBuf,
+        /// Why.
+        error: io::Error,
+    },
     /// Its answer makes no sense.
     #[error("the runtime's answer is not understood: {0}")]
     Answer(String),
@@ -110,7 +121,11 @@ impl RuntimeError {
     pub fn retry(&self) -> bool {
         match self.cause {
             Cause::Spawn(..) | Cause::Wait(_) | Cause::TimedOut(_) => true,
-            Cause::Missing(_) | Cause::Refused(_) | Cause::Answer(_) | Cause::TooOld { .. } => false,
+            Cause::Missing(_)
+            | Cause::Refused(_)
+            | Cause::Bundle { .. }
+            | Cause::Answer(_)
+            | Cause::TooOld { .. } => false,
         }
     }
 }

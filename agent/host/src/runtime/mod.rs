@@ -4,6 +4,7 @@
 //! carries what the runtime wrote to its log.
 
 mod error;
+mod execution;
 mod probe;
 mod said;
 
@@ -14,6 +15,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 pub use error::{Attempt, Cause, RuntimeError};
+pub use execution::{Executing, Execution};
 pub use probe::{RuntimeVersion, Version, probe};
 
 use crate::process;
@@ -53,21 +55,6 @@ pub struct Creation<'a> {
     pub console_socket: Option<&'a Path>,
     /// The first process's streams; unused with a terminal.
     pub streams: Streams,
-}
-
-/// A command inside a running container.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Execution {
-    /// Program and arguments.
-    pub args: Vec<String>,
-    /// Give it a terminal; the caller's standard input must be one.
-    pub tty: bool,
-    /// `NAME=value`, added to the container's.
-    pub env: Vec<String>,
-    /// Absolute; the container's own where absent.
-    pub working_dir: Option<String>,
-    /// `uid[:gid]`; the container's own where absent.
-    pub user: Option<String>,
 }
 
 impl Runtime {
@@ -138,25 +125,22 @@ impl Runtime {
         word.map(str::to_owned).ok_or_else(|| fail(Cause::Answer("it has no status".to_owned())))
     }
 
-    /// The command that runs `execution` in the container with the caller's own streams; its exit code is the
-    /// program's.
-    #[must_use]
-    pub fn execution(&self, id: &str, execution: &Execution) -> Command {
+    /// A command that runs `execution` in the container with the caller's own streams; its exit code is the
+    /// program's. The container's bundle says what the program runs as.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when the bundle cannot be read.
+    pub fn execution(
+        &self,
+        id: &str,
+        bundle: &Path,
+        execution: &Execution,
+    ) -> Result<Executing, RuntimeError> {
+        let fail = |cause| RuntimeError::new(Attempt::Execute, id, cause);
+        let file = execution.write_process(bundle).map_err(fail)?;
         let mut command = self.command("exec");
-        if execution.tty {
-            command.arg("--tty");
-        }
-        for variable in &execution.env {
-            command.arg("--env").arg(variable);
-        }
-        if let Some(directory) = &execution.working_dir {
-            command.arg("--cwd").arg(directory);
-        }
-        if let Some(user) = &execution.user {
-            command.arg("--user").arg(user);
-        }
-        command.arg(id).args(&execution.args);
-        command
+        command.arg("--process").arg(file.path()).arg(id);
+        Ok(Executing::new(command, file))
     }
 
     fn command(&self, word: &str) -> Command {

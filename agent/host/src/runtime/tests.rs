@@ -54,3 +54,22 @@ fn complaints_are_taken_from_the_log_and_bounded() {
     let long = said::parse(&line("error", &"x".repeat(5000))).unwrap();
     assert_eq!(long.len(), 1024);
 }
+
+#[test]
+fn an_execution_is_the_first_process_but_for_what_it_names() {
+    let own = serde_json::json!({
+        "args": ["init"], "cwd": "/", "env": ["PATH=/bin", "A=old"], "user": {"uid": 0, "gid": 0},
+        "capabilities": {"bounding": ["CAP_KILL"], "effective": ["CAP_KILL"], "permitted": ["CAP_KILL"]},
+    });
+    let execution = Execution {
+        args: vec!["sh".to_owned()],
+        env: vec!["A=new".to_owned()],
+        user: Some((5, 6)),
+        ..Execution::default()
+    };
+    let expected = serde_json::json!({
+        "args": ["sh"], "cwd": "/", "env": ["PATH=/bin", "A=new"], "user": {"uid": 5, "gid": 6},
+        "capabilities": {"bounding": ["CAP_KILL"]}, "terminal": false,
+    });
+    assert_eq!(execution.process(own), expected);
+}

@@ -270,6 +270,9 @@ impl Direct {
 fn answer(command: &mut Command) -> Result<String, Cause> {
     let program = Path::new(command.get_program()).display().to_string();
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).current_dir("/");
+    // What the agent was told by its environment (tokens, sockets) is none of a workload's business.
+    let path = std::env::var_os("PATH");
+    command.env_clear().envs(path.map(|path| ("PATH", path)));
     let mut child = process::spawn(command).map_err(Cause::system(&program))?;
     let pipe = child.stdout.take();
     // The first process only makes the one that stays.

@@ -68,7 +68,14 @@ impl Unit {
     /// That of the file system, or `InvalidData`.
     pub fn read(place: &Place) -> io::Result<Option<Self>> {
         match read_bounded(&place.join(FILE), UNIT_BYTES_MAX) {
-            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+            Ok(bytes) => {
+                let unit: Self = serde_json::from_slice(&bytes)?;
+                if unit.version != UNIT_VERSION {
+                    let why = format!("version {} is not {UNIT_VERSION}", unit.version);
+                    return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+                }
+                Ok(Some(unit))
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
