@@ -1,6 +1,7 @@
 //! Starting, ending, starting again, and what survives whom.
 
 use std::process::{Command, Stdio};
+use std::time::Instant;
 
 use coracle_core::compose::Restart;
 use coracle_host::process::alive;
@@ -98,7 +99,7 @@ fn one_that_does_not_listen_is_killed_after_its_grace_period() {
     unit.workload.service.stop_grace_ms = 300;
     bench.direct.start(&unit).unwrap();
     bench.until_lines(&unit.id, |lines| lines == ["up"]);
-    let began = std::time::Instant::now();
+    let began = Instant::now();
     let status = bench.direct.stop(&unit.id).unwrap();
     assert_eq!((status.phase, status.exit_code), (Phase::Stopped, Some(137)));
     assert!(began.elapsed().as_millis() >= 300);
@@ -124,6 +125,18 @@ fn the_policy_starts_again_and_the_changes_are_still_there() {
     bench.direct.start(&always).unwrap();
     bench.until(&always.id, |status| status.restarts >= 2);
     assert_eq!(bench.direct.stop(&always.id).unwrap().phase, Phase::Stopped);
+}
+
+#[test]
+fn a_long_back_off_ends_when_a_stop_is_asked_for() {
+    let bench = Bench::new();
+    let mut unit = bench.unit("failing", "exit 1");
+    unit.workload.service.restart = Restart::Always;
+    bench.direct.start(&unit).unwrap();
+    bench.until(&unit.id, |status| status.phase == Phase::BackingOff && status.restarts >= 4);
+    let began = Instant::now();
+    assert_eq!(bench.direct.stop(&unit.id).unwrap().phase, Phase::Stopped);
+    assert!(began.elapsed().as_millis() < 1500, "the fifth delay is 1.6 s");
 }
 
 #[test]

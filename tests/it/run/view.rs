@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, symlink};
+use std::process::Command;
 
 use coracle_core::compose::{Mount, NetworkMode};
 use coracle_core::ident::VolumeName;
@@ -193,6 +194,26 @@ fn more_layers_than_the_kernel_stacks_are_refused_by_number() {
     unit.layers = vec![bench.dir.join("layer"); 501];
     let text = words(&bench.direct.start(&unit).unwrap_err());
     assert!(text.contains("501 layers"), "{text}");
+}
+
+#[test]
+fn changes_are_not_kept_on_another_overlay() {
+    let bench = Bench::new();
+    let at = |name: &str| bench.dir.join(name).display().to_string();
+    for name in ["ov/lower", "ov/upper", "ov/work", "ov/merged"] {
+        fs::create_dir_all(bench.dir.join(name)).unwrap();
+    }
+    let options =
+        format!("lowerdir={},upperdir={},workdir={}", at("ov/lower"), at("ov/upper"), at("ov/work"));
+    let mount =
+        Command::new("mount").args(["-t", "overlay", "overlay", "-o", &options, &at("ov/merged")]).status();
+    assert!(mount.unwrap().success());
+    let mut unit = bench.unit("stacked", "true");
+    unit.scratch = bench.dir.join("ov/merged/scratch");
+    let refused = bench.direct.start(&unit);
+    assert!(Command::new("umount").arg(at("ov/merged")).status().unwrap().success());
+    let text = words(&refused.unwrap_err());
+    assert!(text.contains("lies on an overlay file system"), "{text}");
 }
 
 #[test]
