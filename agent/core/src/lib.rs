@@ -5,10 +5,12 @@
 
 pub mod compose;
 pub mod deployment;
+pub mod fault;
 pub mod gate;
 pub mod ident;
 pub mod limits;
 pub mod oci;
 pub mod plan;
 pub mod restart;
+pub mod retry;
 pub mod time;
