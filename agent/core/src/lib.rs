@@ -11,6 +11,8 @@ pub mod ident;
 pub mod limits;
 pub mod oci;
 pub mod plan;
+pub mod record;
 pub mod restart;
 pub mod retry;
+pub mod rollout;
 pub mod time;

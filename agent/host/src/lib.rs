@@ -3,6 +3,7 @@
 //! Invariant: adapters do not name one another; what they share is in `files`.
 
 pub mod cgroup;
+pub mod clock;
 pub mod disk;
 pub mod files;
 pub mod kernel;
@@ -13,5 +14,6 @@ pub mod runtime;
 pub mod store;
 pub mod supervise;
 pub mod telemetry;
+pub mod terminal;
 pub mod unpack;
 pub mod volumes;

@@ -1,0 +1,108 @@
+//! What the agent knows across restarts, and its saved form.
+//!
+//! Invariant: the record is durable before anything it calls for is done.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::oci::Digest;
+use crate::rollout::{Rollout, Target};
+use crate::time::Timestamp;
+
+/// The version that this agent writes.
+pub const VERSION: u32 = 1;
+
+/// Everything the agent knows.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Record {
+    /// Counts the agent's starts; makes the sequence numbers of reports never go back.
+    pub epoch: u64,
+    /// The newest issue time of an accepted document: time has at least come that far.
+    pub newest_iat: Timestamp,
+    /// The newest accepted document of each scope, by scope; what is not above it is refused.
+    pub accepted: BTreeMap<String, Wanted>,
+    /// The document that the rollout was last told of.
+    pub current: Option<Digest>,
+    /// The passage and the deployments.
+    pub rollout: Rollout,
+}
+
+/// An accepted document and its rank among the scopes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Wanted {
+    /// Higher wins among groups.
+    pub priority: i64,
+    /// What it asks for.
+    pub target: Target,
+}
+
+/// Why a saved record cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum RecordError {
+    /// Written by a newer agent.
+    #[error(
+        "the journal has version {0}; this agent reads up to version {VERSION}: install the newer agent again"
+    )]
+    Newer(u32),
+    /// Not a record.
+    #[error("the journal cannot be read: {0}")]
+    Damaged(String),
+}
+
+#[derive(Deserialize)]
+struct Versioned {
+    version: u32,
+}
+
+#[derive(Serialize)]
+struct Saving<'a> {
+    version: u32,
+    record: &'a Record,
+}
+
+#[derive(Deserialize)]
+struct SavedV1 {
+    record: Record,
+}
+
+impl Record {
+    /// The saved form: JSON with its version.
+    ///
+    /// # Errors
+    /// [`RecordError::Damaged`] if the record cannot be written as JSON.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, RecordError> {
+        serde_json::to_vec(&Saving { version: VERSION, record: self })
+            .map_err(|error| RecordError::Damaged(error.to_string()))
+    }
+
+    /// Reads any version up to [`VERSION`].
+    ///
+    /// # Errors
+    /// [`RecordError`]: written by a newer agent, or damaged.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
+        let damaged = |error: serde_json::Error| RecordError::Damaged(error.to_string());
+        let Versioned { version } = serde_json::from_slice(bytes).map_err(damaged)?;
+        match version {
+            1 => Ok(serde_json::from_slice::<SavedV1>(bytes).map_err(damaged)?.record),
+            0 => Err(RecordError::Damaged("version 0 was never written".to_owned())),
+            newer => Err(RecordError::Newer(newer)),
+        }
+    }
+
+    /// The document that counts on `device`: its own before its groups', among those the highest priority, then the
+    /// first by name. Says which other scopes there were.
+    #[must_use]
+    pub fn winner(&self, device: &str) -> Option<(&Wanted, Vec<&str>)> {
+        let own = format!("d/{device}");
+        let rank = |(scope, wanted): &(&String, &Wanted)| {
+            (**scope != own, std::cmp::Reverse(wanted.priority), (*scope).clone())
+        };
+        let (scope, wanted) = self.accepted.iter().min_by_key(rank)?;
+        let others = self.accepted.keys().filter(|other| *other != scope).map(String::as_str).collect();
+        Some((wanted, others))
+    }
+}
+
+#[cfg(test)]
+mod tests;
