@@ -318,3 +318,30 @@ fn a_secret_that_others_can_read_is_refused_with_the_command_that_mends_it() {
     mode(0o600);
     assert!(super::load(Some(&file)).is_ok());
 }
+
+/// The rows that `agent/docs/config.md` must have.
+fn documented() -> Vec<String> {
+    let row = |key: &super::keys::Key| {
+        let default = if key.default.starts_with(|c: char| c.is_ascii_alphabetic())
+            && !matches!(key.default, "true" | "false")
+        {
+            key.default.to_owned()
+        } else {
+            format!("`{}`", key.default)
+        };
+        format!("| `{}` | {} | {default} | {} |", key.name, key.kind.words(), key.meaning)
+    };
+    KEYS.iter().map(row).collect()
+}
+
+#[test]
+fn the_page_on_the_configuration_has_every_key_as_it_is() {
+    let page = include_str!("../../../docs/config.md");
+    let rows: Vec<_> = page.lines().filter(|line| line.starts_with("| `")).map(str::to_owned).collect();
+    assert_eq!(
+        rows,
+        documented(),
+        "agent/docs/config.md should have these rows:\n{}",
+        documented().join("\n")
+    );
+}

@@ -54,14 +54,10 @@ fn kernel(facts: &Facts) -> Finding {
     let mut numbers = release.split(['.', '-']).map_while(|part| part.parse::<u32>().ok());
     let version = (numbers.next().unwrap_or(0), numbers.next().unwrap_or(0));
     if version >= (5, 6) {
-        Finding::ok("kernel", format!("Linux {release}"))
-    } else {
-        Finding::fail(
-            "kernel",
-            format!("Linux {release}"),
-            "Linux 5.6 is the least; use a newer kernel for this board",
-        )
+        return Finding::ok("kernel", format!("Linux {release}"));
     }
+    let remedy = "this agent is tried on Linux 5.6 and newer; use a newer kernel for this board";
+    Finding::warn("kernel", format!("Linux {release}"), remedy)
 }
 
 fn attempt(name: &'static str, attempt: &Attempt, works: &str, remedy: &str) -> Finding {
@@ -97,8 +93,15 @@ fn attributes(facts: &Facts) -> Finding {
 }
 
 fn openat2(facts: &Facts) -> Finding {
-    let remedy = "use Linux 5.6 or newer; inside a container, its seccomp profile must allow openat2";
-    attempt("openat2", &facts.kernel.openat2, "paths can be resolved beneath a directory", remedy)
+    match &facts.kernel.openat2 {
+        Attempt::Refused(why) => {
+            let remedy = "nothing must be done: images unpack by a slower way; Linux 5.6 has it, a container needs a seccomp profile that allows it";
+            Finding::warn("openat2", format!("refused: {why}"), remedy)
+        }
+        it @ (Attempt::Works | Attempt::NotTried(_)) => {
+            attempt("openat2", it, "paths can be resolved beneath a directory", "")
+        }
+    }
 }
 
 fn namespaces(facts: &Facts) -> Finding {
