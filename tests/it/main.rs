@@ -9,3 +9,5 @@
 )]
 
 mod run;
+mod store;
+mod unpack;

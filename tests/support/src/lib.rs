@@ -4,7 +4,10 @@
 //! quick to build.
 
 pub mod agent;
+#[cfg(feature = "protocols")]
+pub mod archive;
 pub mod images;
 pub mod process;
 pub mod registry;
 pub mod scratch;
+pub mod tree;

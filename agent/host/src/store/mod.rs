@@ -21,9 +21,6 @@ mod error;
 mod images;
 mod layers;
 
-#[cfg(test)]
-mod tests;
-
 use std::path::{Path, PathBuf};
 
 use crate::files::{self, Lock, Sharing};

@@ -21,9 +21,6 @@ mod windows;
 mod wire;
 mod xattr;
 
-#[cfg(test)]
-mod tests;
-
 use std::io::Read;
 use std::os::fd::BorrowedFd;
 

@@ -111,18 +111,32 @@ fn time(text: &[u8]) -> Option<FileTime> {
 mod tests {
     use super::*;
 
+    fn record(key: &str, value: &[u8]) -> Vec<u8> {
+        let rest = [b" ", key.as_bytes(), b"=", value, b"\n"].concat();
+        // Two digits and the rest; records here are between 10 and 99 bytes.
+        [(rest.len() + 2).to_string().as_bytes(), &rest].concat()
+    }
+
     #[test]
     fn records_are_read_by_their_length_whatever_bytes_they_hold() {
-        let pax =
-            parse(b"14 path=a\nb=c\n35 SCHILY.xattr.security.x=\x01\0\n\xff=\x00..\n12 size=123\n").unwrap();
+        let binary = b"\x01\0\n\xff=\x00..";
+        let records =
+            [record("path", b"a\nb=c"), record("SCHILY.xattr.security.x", binary), record("size", b"123")];
+        let pax = parse(&records.concat()).unwrap();
         assert_eq!(pax.path.as_deref(), Some(&b"a\nb=c"[..]));
         assert_eq!(pax.size, Some(123));
-        assert_eq!(pax.attributes, [(b"security.x".to_vec(), b"\x01\0\n\xff=\x00..".to_vec())]);
+        assert_eq!(pax.attributes, [(b"security.x".to_vec(), binary.to_vec())]);
     }
 
     #[test]
     fn an_empty_value_takes_back_and_a_later_one_replaces() {
-        let pax = parse(b"10 path=a\n8 path=\n19 SCHILY.xattr.u=1\n19 SCHILY.xattr.u=2\n").unwrap();
+        let records = [
+            record("path", b"some name"),
+            b"8 path=\n".to_vec(),
+            record("SCHILY.xattr.u", b"1"),
+            record("SCHILY.xattr.u", b"2"),
+        ];
+        let pax = parse(&records.concat()).unwrap();
         assert_eq!(pax.path, None);
         assert_eq!(pax.attributes, [(b"u".to_vec(), b"2".to_vec())]);
     }
