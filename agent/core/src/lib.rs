@@ -5,6 +5,7 @@
 
 pub mod compose;
 pub mod deployment;
+pub mod desired;
 pub mod fault;
 pub mod gate;
 pub mod ident;

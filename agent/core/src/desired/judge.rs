@@ -1,0 +1,136 @@
+//! Whether a document is to be believed, in the contract's order.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Desired, Envelope, Scope, Tags, Unsigned, admit};
+use crate::fault::{Code, Fault};
+use crate::ident::{DeviceId, GroupName};
+use crate::oci::{Digest, Platform};
+use crate::time::Timestamp;
+
+/// What a board remembers, durably, of the newest document it accepted for a scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Accepted {
+    /// Counts content.
+    #[serde(rename = "gen")]
+    pub number: u64,
+    /// Counts policy.
+    pub rev: u64,
+    /// The payload's exact bytes.
+    pub digest: Digest,
+}
+
+/// How a document stands to the newest accepted one of its scope.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Order {
+    /// Newer, or the first.
+    Fresh,
+    /// The same bytes again.
+    Same,
+    /// Older: a replay.
+    Older,
+    /// The same numbers with other bytes.
+    Equivocation,
+}
+
+/// Compares by `(gen, rev)`, then by bytes.
+#[must_use]
+pub fn order(accepted: &BTreeMap<Scope, Accepted>, scope: &Scope, incoming: &Accepted) -> Order {
+    let Some(known) = accepted.get(scope) else { return Order::Fresh };
+    match (incoming.number, incoming.rev).cmp(&(known.number, known.rev)) {
+        std::cmp::Ordering::Greater => Order::Fresh,
+        std::cmp::Ordering::Less => Order::Older,
+        std::cmp::Ordering::Equal if incoming.digest == known.digest => Order::Same,
+        std::cmp::Ordering::Equal => Order::Equivocation,
+    }
+}
+
+/// What is known of the time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clock {
+    /// The system clock, where it is synchronized.
+    pub synced: Option<Timestamp>,
+    /// When the agent was built.
+    pub built: Timestamp,
+    /// The newest `iat` of an accepted document.
+    pub newest_issued: Timestamp,
+}
+
+/// Time that is fit to compare with a document's; boards without a clock start in 1970.
+#[must_use]
+pub fn trusted_time(clock: &Clock) -> Timestamp {
+    clock.synced.unwrap_or_default().max(clock.built).max(clock.newest_issued)
+}
+
+/// What a document is judged by.
+#[derive(Debug, Clone, Copy)]
+pub struct Facts<'a> {
+    /// This board.
+    pub device: &'a DeviceId,
+    /// Its groups, from its own configuration.
+    pub groups: &'a [GroupName],
+    /// What it says of unsigned documents.
+    pub unsigned: Unsigned,
+    /// What it says of images without a digest.
+    pub tags: Tags,
+    /// The newest accepted, by scope.
+    pub accepted: &'a BTreeMap<Scope, Accepted>,
+    /// What is known of the time.
+    pub clock: Clock,
+    /// The agent's version.
+    pub agent: &'a str,
+    /// Bytes free in the store; `None` where unknown.
+    pub free_bytes: Option<u64>,
+    /// What the board can execute.
+    pub platforms: &'a [Platform],
+}
+
+/// What a payload of a `desired` topic turned out to be.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Received {
+    /// Nothing: what runs is held, and nothing is removed.
+    Empty,
+    /// The document that was accepted already.
+    Same(Box<Desired>),
+    /// To be journaled with the numbers, then obeyed.
+    Fresh(Box<Desired>, Accepted),
+}
+
+/// Judges what came on a `desired` topic: trust, form, scope, order, time, needs. Nothing is remembered here.
+///
+/// # Errors
+/// The first [`Fault`] in that order; what runs stays as it is.
+pub fn receive(bytes: &[u8], facts: &Facts<'_>) -> Result<Received, Fault> {
+    if bytes.is_empty() {
+        return Ok(Received::Empty);
+    }
+    let envelope = Envelope::parse(bytes)?;
+    let desired = Desired::parse(admit(&envelope, facts.unsigned)?, facts.tags)?;
+    let (scope, number, rev) = (&desired.scope, desired.number, desired.rev);
+    if !scope.is_of(facts.device, facts.groups) {
+        let message = format!("document is for {scope}, which is neither this device nor a group of it");
+        return Err(Fault::new(Code::Scope, &message));
+    }
+    let incoming = Accepted { number, rev, digest: envelope.digest() };
+    match order(facts.accepted, scope, &incoming) {
+        Order::Same => return Ok(Received::Same(Box::new(desired))),
+        Order::Older => {
+            let message = format!("document {number}.{rev} of {scope} is older than the accepted one");
+            return Err(Fault::new(Code::Replay, &message));
+        }
+        Order::Equivocation => {
+            let message = format!("two different documents of {scope} carry the numbers {number}.{rev}");
+            return Err(Fault::new(Code::Equivocation, &message));
+        }
+        Order::Fresh => {}
+    }
+    let now = trusted_time(&facts.clock);
+    if let Some(expires) = desired.expires.filter(|expires| now >= *expires) {
+        let message = format!("document {number}.{rev} of {scope} expired at {}; it is {}", expires.0, now.0);
+        return Err(Fault::new(Code::Expired, &message));
+    }
+    desired.requires.met(facts.agent, facts.free_bytes, facts.platforms)?;
+    Ok(Received::Fresh(Box::new(desired), incoming))
+}
