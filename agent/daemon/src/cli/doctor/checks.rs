@@ -244,7 +244,7 @@ fn identity(facts: &Facts) -> Finding {
 }
 
 fn agent(facts: &Facts) -> Finding {
-    match facts.handed.agent_running {
+    match facts.agent_running {
         Some(true) => Finding::ok("agent", "running"),
         Some(false) => {
             Finding::warn("agent", "not running", "run: systemctl start coracle (or: coracle agent)")

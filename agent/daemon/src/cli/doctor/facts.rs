@@ -1,6 +1,7 @@
 //! What the checks are made of; everything that touches the board or the network is here.
 
 use std::net::{TcpStream, ToSocketAddrs as _};
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -31,8 +32,6 @@ pub(crate) struct Handed {
     pub(crate) now: Timestamp,
     /// Whether the clock follows a time server.
     pub(crate) clock_synced: bool,
-    /// Whether an agent holds the lock of the state directory; `None` where that could not be told.
-    pub(crate) agent_running: Option<bool>,
 }
 
 /// Something tried: how long it took, or what went wrong.
@@ -50,6 +49,8 @@ pub(crate) struct Facts {
     pub(crate) runtime_version: Result<String, String>,
     pub(crate) seccomp_profile: Option<PathBuf>,
     pub(crate) state_dir: PathBuf,
+    /// Whether an agent holds the lock of the state directory; `None` where that could not be told.
+    pub(crate) agent_running: Option<bool>,
     pub(crate) space: Result<Space, String>,
     pub(crate) machine_id: Option<String>,
     pub(crate) device_id: String,
@@ -80,10 +81,17 @@ impl Facts {
             runtime_version: version(&settings.runtime.path),
             seccomp_profile: own.filter(|path| path.is_file()).or_else(|| first(&SECCOMP_PROFILES)),
             state_dir: settings.state_dir.clone(),
+            agent_running: agent_running(&settings.state_dir),
             space: disk::space(&settings.state_dir).map_err(|error| error.to_string()),
             machine_id: read("/etc/machine-id").ok(),
             device_id: settings.device_id.to_string(),
-            ca_store: first(&CA_STORES),
+            ca_store: settings
+                .registry
+                .ca_file
+                .clone()
+                .or_else(|| std::env::var_os("SSL_CERT_FILE").map(PathBuf::from))
+                .filter(|path| path.is_file())
+                .or_else(|| first(&CA_STORES)),
             resolv_conf: read("/etc/resolv.conf").map_err(|error| error.to_string()),
             broker: settings.broker.as_ref().map(|broker| {
                 let (host, port) = (&broker.url.host, broker.url.port);
@@ -95,6 +103,27 @@ impl Facts {
                 .collect(),
         }
     }
+}
+
+/// Looks the lock up instead of trying it: a trial would be in the way of an agent that starts at this moment.
+fn agent_running(state_dir: &Path) -> Option<bool> {
+    let inode = match std::fs::metadata(state_dir.join("agent.lock")) {
+        Ok(file) => file.ino(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Some(false),
+        Err(_) => return None,
+    };
+    Some(is_locked(&std::fs::read_to_string("/proc/locks").ok()?, inode))
+}
+
+/// Whether `/proc/locks` has an exclusive flock(2) on a file of that inode (proc_locks(5)); the device is not
+/// compared, for btrfs shows another one there.
+pub(super) fn is_locked(locks: &str, inode: u64) -> bool {
+    let inode = inode.to_string();
+    locks.lines().any(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        let on_it = fields.iter().any(|field| field.rsplit_once(':').is_some_and(|(_, last)| last == inode));
+        fields.contains(&"FLOCK") && fields.contains(&"WRITE") && on_it
+    })
 }
 
 fn version(runtime: &Path) -> Result<String, String> {

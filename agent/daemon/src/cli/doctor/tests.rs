@@ -11,7 +11,7 @@ use super::{Facts, Handed, Verdict, examine, json, passed, text};
 
 fn sound() -> Facts {
     Facts {
-        handed: Handed { now: Timestamp(1_789_000_000), clock_synced: true, agent_running: Some(true) },
+        handed: Handed { now: Timestamp(1_789_000_000), clock_synced: true },
         root: true,
         kernel: Kernel {
             release: "6.18.2-yocto".to_owned(),
@@ -27,6 +27,7 @@ fn sound() -> Facts {
         runtime_version: Ok("crun version 1.26".to_owned()),
         seccomp_profile: Some("/usr/share/containers/seccomp.json".into()),
         state_dir: "/var/lib/coracle".into(),
+        agent_running: Some(true),
         space: Ok(Space { total_bytes: 8 << 30, free_bytes: 4 << 30, keeping: Keeping::Disk }),
         machine_id: Some("0123456789abcdef0123456789abcdef\n".to_owned()),
         device_id: "board".to_owned(),
@@ -88,7 +89,7 @@ fn each_fault_is_found_alone_and_comes_with_what_to_do() {
     check("clock", Fail, "1970", |it| it.handed.now = Timestamp(90));
     check("clock", Warn, "time service", |it| it.handed.clock_synced = false);
     check("identity", Warn, "machine-id-setup", |it| it.machine_id = None);
-    check("agent", Warn, "systemctl start", |it| it.handed.agent_running = Some(false));
+    check("agent", Warn, "systemctl start", |it| it.agent_running = Some(false));
     check("ca-store", Warn, "ca-certificates", |it| it.ca_store = None);
     check("dns", Warn, "names no server", |it| it.resolv_conf = Ok("search lan\n".to_owned()));
     check("broker", Warn, "broker.url", |it| it.broker = None);
@@ -123,5 +124,15 @@ fn the_layout_of_control_groups_is_read_from_the_mounts() {
     ];
     for (mounts, controllers, layout) in rows {
         assert_eq!(Layout::read(&mounts, controllers), layout, "{mounts}");
+    }
+}
+
+#[test]
+fn a_lock_is_found_among_those_of_others() {
+    let locks = "1: FLOCK  ADVISORY  WRITE 20310 fe:00:580 0 EOF\n2: POSIX  ADVISORY  WRITE 1 fe:00:77 0 EOF\n\
+        3: FLOCK  ADVISORY  READ 9 fe:00:12 0 EOF\n";
+    assert!(super::facts::is_locked(locks, 580));
+    for other in [80, 77, 12, 0] {
+        assert!(!super::facts::is_locked(locks, other), "{other}");
     }
 }
