@@ -2,9 +2,14 @@
 //!
 //! Each command is a file of its own; each installs what it needs, says so, and does nothing that is done already.
 
+mod broker;
 mod build;
+mod caller;
 mod ci;
+mod demo;
 mod deny;
+mod desired;
+mod interrupt;
 mod namespace;
 mod setup;
 mod test;
@@ -19,6 +24,11 @@ type Command = (&'static str, &'static str, fn(&[String]) -> io::Result<()>);
 const COMMANDS: &[Command] = &[
     ("setup", "install what tests and builds need beyond Rust", setup::command),
     ("test", "set up and run all tests; words after it go to `cargo test`", test::command),
+    (
+        "demo",
+        "show the whole story: deploy two generations over MQTT to an agent on this machine",
+        demo::command,
+    ),
     ("ci", "every check there is", ci::command),
     ("build", "build the static release binary, for amd64 or a triple of cross/targets.toml", build::command),
     ("size", "build it and hold it against its budget", build::size),

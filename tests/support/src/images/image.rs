@@ -92,8 +92,8 @@ impl Image {
 
     /// Busybox whose web server tells `text` to whoever calls it on this loopback port of the host.
     pub fn telling(arch: Arch, port: u16, text: &str) -> io::Result<Self> {
-        let listen = format!("127.0.0.1:{port}");
-        let mut image = Self::busybox(arch, &["httpd", "-f", "-p", &listen, "-h", "/www"])?;
+        let command = web_server(port);
+        let mut image = Self::busybox(arch, &command.each_ref().map(String::as_str))?;
         image.layers.push(Layer::of_file("www/index.html", 0o644, text.as_bytes(), Packing::Gzip)?);
         Ok(image)
     }
@@ -161,6 +161,14 @@ pub fn push_index(
         "manifests": images.iter().map(entry).collect::<Vec<_>>(),
     });
     push_manifest(host, repository, Some(tag), form.index(), index.to_string().as_bytes())
+}
+
+/// A command that serves `/www` on this loopback port and ends at once when it is asked to.
+///
+/// A process 1 has no default action for SIGTERM, and busybox's server sets none: the shell does.
+pub fn web_server(port: u16) -> [String; 3] {
+    let script = format!("trap 'exit 0' TERM; httpd -f -p 127.0.0.1:{port} -h /www & wait");
+    ["sh".into(), "-c".into(), script]
 }
 
 /// An archive with busybox, links to its applets, and the files that name users.

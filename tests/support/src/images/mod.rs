@@ -11,5 +11,5 @@ pub mod sample;
 pub mod tools;
 
 pub use busybox::Arch;
-pub use image::{Form, Image, Pushed, push_index};
+pub use image::{Form, Image, Pushed, push_index, web_server};
 pub use layer::{Layer, Packing};

@@ -21,14 +21,14 @@ pub struct Content {
     pub files: Vec<(String, String)>,
 }
 
-/// Makes, pushes and joins `host/name` for `archs`; `content` is asked once for each of them.
+/// Makes, pushes and joins `host/name` for `archs`; hands back the digest of the index.
 pub fn publish(
     host: &str,
     name: &str,
     form: Form,
     archs: &[Arch],
     content: impl Fn(Arch) -> Content,
-) -> io::Result<()> {
+) -> io::Result<String> {
     let dir = TempDir::new("tools");
     for arch in archs {
         let layout = dir.join(arch.oci());
@@ -72,7 +72,7 @@ fn make(layout: &Path, arch: Arch, content: &Content) -> io::Result<()> {
     Ok(())
 }
 
-fn join(dir: &TempDir, host: &str, name: &str, form: Form, archs: &[Arch]) -> io::Result<()> {
+fn join(dir: &TempDir, host: &str, name: &str, form: Form, archs: &[Arch]) -> io::Result<String> {
     let buildah = |words: &[&str]| {
         let mut command = Command::new("buildah");
         command.arg("--root").arg(dir.join("root")).arg("--runroot").arg(dir.join("runroot"));
@@ -90,7 +90,10 @@ fn join(dir: &TempDir, host: &str, name: &str, form: Form, archs: &[Arch]) -> io
         Form::Docker => "v2s2",
     };
     let to = format!("docker://{host}/{name}");
-    buildah(&["manifest", "push", "-q", "--all", "--tls-verify=false", "-f", format, "joined", &to]).map(drop)
+    let digest = dir.join("digest");
+    let noted = format!("--digestfile={}", digest.display());
+    buildah(&["manifest", "push", "-q", &noted, "--all", "--tls-verify=false", "-f", format, "joined", &to])?;
+    Ok(fs::read_to_string(digest)?.trim().to_owned())
 }
 
 /// Copies an image within registries, its layers packed anew with zstd.
@@ -125,8 +128,8 @@ mod tests {
                 command: vec!["uname".into(), "-m".into()],
                 files: vec![("/etc/platform".into(), arch.platform())],
             };
-            publish(&registry.host(), "made/by-tools:1", form, &Arch::ALL, content).unwrap();
-            let url = format!("docker://{}", registry.reference("made/by-tools:1"));
+            let digest = publish(&registry.host(), "made/by-tools:1", form, &Arch::ALL, content).unwrap();
+            let url = format!("docker://{}@{digest}", registry.reference("made/by-tools"));
             let index = run(skopeo().args(["inspect", "--raw", "--tls-verify=false", &url])).unwrap();
             assert!(index.contains(media_type), "{index}");
             assert!(index.contains("amd64") && index.contains("arm64") && index.contains("v7"), "{index}");

@@ -1,0 +1,222 @@
+//! The whole story on one machine: a broker, a registry, a board, two generations of a workload.
+//!
+//! Everything listens on loopback ports that were free, lives in directories of its own, and ends with the command.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use coracle_test_support::agent::{Board, Settings};
+use coracle_test_support::images::busybox::busybox;
+use coracle_test_support::images::tools::{Content, publish};
+use coracle_test_support::images::{Arch, Form, web_server};
+use coracle_test_support::process::{free_port, run};
+use coracle_test_support::registry::Registry;
+use serde_json::json;
+
+use crate::broker::{Broker, Message, Publisher, ROOT, Watch};
+use crate::caller::Caller;
+use crate::desired::{Desired, site};
+use crate::{interrupt, namespace, setup};
+
+const DEVICE: &str = "demo";
+
+/// For everything that the agent is asked to do; it takes a second or two.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Tells what happens, with the seconds since the build.
+struct Story(Instant);
+
+impl Story {
+    fn tell(&self, text: &str) {
+        println!("{:6.2} s  {text}", self.0.elapsed().as_secs_f32());
+    }
+}
+
+/// Shows it.
+pub fn command(_: &[String]) -> io::Result<()> {
+    setup::for_tests()?;
+    println!("building the agent (a development build; the first one takes a minute or two)");
+    let exe = build()?;
+    namespace::enter()?;
+    interrupt::watch()?;
+    let outcome = show(&exe);
+    match &outcome {
+        Ok(seconds) => println!(
+            "\nThat was all: generation 2 ran {seconds:.1} s after the build. Nothing is left behind."
+        ),
+        Err(_) => println!("\nIt ended early; what was started is ended and removed."),
+    }
+    outcome.map(drop)
+}
+
+fn build() -> io::Result<PathBuf> {
+    let status = setup::cargo(&["build", "--quiet", "--package", "coracle"])?.status()?;
+    if !status.success() {
+        return Err(io::Error::other("the agent does not build"));
+    }
+    Ok(setup::target_dir()?.join("debug/coracle"))
+}
+
+/// Hands back how many seconds after the build generation 2 ran.
+fn show(exe: &Path) -> io::Result<f32> {
+    let story = Story(Instant::now());
+    println!(
+        "\nOne board, one registry, one broker, all on this machine. Seconds count from the end of the build.\n"
+    );
+    let (broker, registry) = (Broker::start()?, Registry::start()?);
+    story.tell(&format!("mosquitto listens at {}, docker-registry at {}", broker.url(), registry.host()));
+
+    let port = free_port();
+    let images = [publish_site(&registry, port, 1)?, publish_site(&registry, port, 2)?];
+    story.tell("published demo/site:1 and demo/site:2, made by umoci, skopeo and buildah: each an index of");
+    story.tell(&format!("  {}", Arch::ALL.map(Arch::platform).join(", ")));
+
+    let watch = broker.watch(DEVICE)?;
+    let mut operator = broker.publisher(&format!("{ROOT}/d/{DEVICE}/desired"))?;
+    let mut settings = Settings::new(DEVICE);
+    settings.broker = Some(broker.url());
+    settings.insecure = vec![registry.host()];
+    let mut board = Board::new(exe, &settings)?;
+    board.start()?;
+    until_up(&watch)?;
+    story.tell("the agent is connected and says it is up");
+
+    let caller = Caller::start(port);
+    let mut scene = Scene { story: &story, watch: &watch, operator: &mut operator, caller: &caller };
+    scene.deploy(1, &images[0])?;
+    scene.deploy(2, &images[1])?;
+    let seconds = story.0.elapsed().as_secs_f32();
+    crash(&story, &mut board, &watch, &caller)?;
+    drop(caller);
+    scene_of_other_boards(&story, exe, &settings, &images[1])?;
+
+    operator.send(&Desired { device: DEVICE, generation: 3, projects: json!({}) }.envelope())?;
+    until_succeeded(&story, &watch, 3)?;
+    story.tell("told it to run nothing: generation 3 has no project, and the workload is gone");
+    board.stop()?;
+    Ok(seconds)
+}
+
+/// Publishes a generation of the workload; hands back its pinned reference.
+fn publish_site(registry: &Registry, port: u16, generation: u64) -> io::Result<String> {
+    let content = |arch: Arch| Content {
+        command: web_server(port).into(),
+        files: vec![("/www/index.html".into(), answer(generation, arch))],
+    };
+    let name = format!("demo/site:{generation}");
+    let digest = publish(&registry.host(), &name, Form::Oci, &Arch::ALL, content)?;
+    Ok(format!("{}@{digest}", registry.reference(&name)))
+}
+
+/// What the workload tells its callers.
+fn answer(generation: u64, arch: Arch) -> String {
+    format!("generation {generation}, built for {}", arch.platform())
+}
+
+/// What a deployment needs to be told and seen.
+struct Scene<'a> {
+    story: &'a Story,
+    watch: &'a Watch,
+    operator: &'a mut Publisher,
+    caller: &'a Caller,
+}
+
+impl Scene<'_> {
+    fn deploy(&mut self, generation: u64, image: &str) -> io::Result<()> {
+        let story = self.story;
+        let desired = Desired { device: DEVICE, generation, projects: site(image) };
+        let told = self.operator.send(&desired.envelope())?;
+        story.tell(&format!("told it over MQTT: run generation {generation}, demo/site:{generation}"));
+        until_succeeded(story, self.watch, generation)?;
+
+        let text = answer(generation, Arch::Amd64);
+        let Some(now) = self.caller.answered(&text) else {
+            return Err(io::Error::other(format!("the workload never answered {text:?}")));
+        };
+        let after = (now.from - told).as_millis();
+        story.tell(&format!("the workload answers \"{text}\", first {after} ms after the message"));
+        let before = self.caller.spells().into_iter().rev().find(|spell| spell.until < now.from);
+        if let Some(before) = before {
+            let silence = (now.from - before.until).as_millis();
+            story.tell(&format!(
+                "a client that called it all the time heard \"{}\" until then,",
+                before.answer
+            ));
+            story.tell(&format!("  and nobody for {silence} ms in between"));
+        }
+        Ok(())
+    }
+}
+
+/// Waits for birth.
+fn until_up(watch: &Watch) -> io::Result<()> {
+    watch.until("birth", PATIENCE, |said| (said.kind == "up" && said.payload["up"] == true).then_some(()))
+}
+
+/// Waits until the reported state says that `generation` is confirmed, and tells each status on the way.
+fn until_succeeded(story: &Story, watch: &Watch, generation: u64) -> io::Result<()> {
+    let mut last = String::new();
+    let outcome = watch.until("confirmed generation", PATIENCE, |said| {
+        let status = status_of(said, generation)?;
+        if status != last {
+            story.tell(&format!("  the agent reports {status}"));
+            last.clone_from(&status);
+        }
+        match status.as_str() {
+            "SUCCEEDED" | "IDLE" => Some(Ok(())),
+            "REJECTED" | "FAILED" | "BROKEN" | "ROLLED_BACK" => {
+                Some(Err(said.payload["deployment"].to_string()))
+            }
+            _ => None,
+        }
+    })?;
+    outcome.map_err(io::Error::other)
+}
+
+/// The deployment's status in a reported state that speaks of `generation`.
+fn status_of(said: &Message, generation: u64) -> Option<String> {
+    let ours = said.kind == "state" && said.payload["desired"]["gen"] == generation;
+    ours.then(|| said.payload["deployment"]["status"].as_str().unwrap_or_default().to_owned())
+}
+
+/// The agent dies and comes back; the workload must not notice.
+fn crash(story: &Story, board: &mut Board, watch: &Watch, caller: &Caller) -> io::Result<()> {
+    board.crash()?;
+    let gone = Instant::now();
+    board.start()?;
+    until_up(watch)?;
+    let text = answer(2, Arch::Amd64);
+    let spell = caller.spells().into_iter().next_back();
+    let Some(spell) = spell.filter(|spell| spell.answer == text && spell.until > gone) else {
+        return Err(io::Error::other("the workload did not outlive the agent"));
+    };
+    story.tell("killed the agent and started it again: the workload went on,");
+    story
+        .tell(&format!("  its longest silence since generation 2 began is {} ms", spell.silence.as_millis()));
+    Ok(())
+}
+
+/// The same reference on boards that say they are something else.
+fn scene_of_other_boards(story: &Story, exe: &Path, settings: &Settings, image: &str) -> io::Result<()> {
+    for arch in [Arch::ArmV7, Arch::Arm64] {
+        let mut settings = settings.clone();
+        settings.broker = None;
+        settings.platforms = vec![arch.platform()];
+        let board = Board::new(exe, &settings)?;
+        run(&mut board.command(&["pull", image]))?;
+        let pulled = setup::files(&board.state_dir().join("layers"), "/busybox")?;
+        let expected = fs::read(busybox(arch)?)?;
+        let same = pulled.iter().any(|file| fs::read(file).is_ok_and(|bytes| bytes == expected));
+        if !same {
+            return Err(io::Error::other(format!("a board of {} pulled something else", arch.platform())));
+        }
+        let platform = arch.platform();
+        story.tell(&format!(
+            "told platform = \"{platform}\", it pulls that image: its busybox is Debian's for {platform},"
+        ));
+        story.tell("  byte for byte");
+    }
+    Ok(())
+}
