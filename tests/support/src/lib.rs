@@ -6,6 +6,7 @@
 pub mod agent;
 #[cfg(feature = "protocols")]
 pub mod archive;
+pub mod faults;
 pub mod images;
 pub mod process;
 pub mod registry;

@@ -267,7 +267,6 @@ fn build(config: &RegistryConfig, endpoint: &Endpoint) -> Result<oci_client::Cli
         tls_certs_only: roots.into_iter().map(certificate).collect(),
         platform_resolver: None,
         connect_timeout: Some(config.timeouts.connect),
-        read_timeout: Some(config.timeouts.read),
         user_agent: USER_AGENT,
         https_proxy,
         // Redirects to plain HTTP, and to other hosts over it, end here.

@@ -142,7 +142,6 @@ fn build(config: &RegistryConfig, registry: &str, scheme: Scheme) -> Result<reqw
     let mut builder = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
         .connect_timeout(config.timeouts.connect)
-        .read_timeout(config.timeouts.read)
         .pool_max_idle_per_host(1)
         .pool_idle_timeout(Duration::from_secs(20))
         .user_agent(USER_AGENT);
