@@ -14,6 +14,7 @@ mod bundle;
 mod container;
 mod error;
 mod files;
+mod relay;
 mod sources;
 mod watch;
 

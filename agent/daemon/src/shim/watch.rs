@@ -1,4 +1,4 @@
-//! The shim's loop: tends the streams, hears signals and clients, starts again by policy.
+//! The shim's loop: hears signals, stops when asked, starts again by policy.
 
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -6,23 +6,18 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use coracle_core::restart::{AfterEnd, Ended, after_end};
 use coracle_core::time::Timestamp;
 use coracle_host::process;
-use coracle_host::supervise::{Client, FromClient, Listener, Log, Phase, Status, resize};
+use coracle_host::supervise::{Phase, Status};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, kill};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
-use nix::unistd::{Pid, write};
+use nix::unistd::Pid;
 
 use super::container::{Container, Frame};
 use super::error::{ShimError, chain, system};
+use super::relay::Relay;
 
-/// Clients at once; each costs a descriptor and can hold up the workload for a moment.
-const CLIENTS_MAX: usize = 8;
-/// Bytes read at a time.
-const READ_BYTES: usize = 16 << 10;
-/// Bytes taken from a stream whose process is gone: more than a pipe holds.
-const DRAIN_BYTES_MAX: usize = 2 << 20;
 /// What the shells answer for a program that does not start.
 const NOT_STARTED: i32 = 127;
 
@@ -30,12 +25,8 @@ const NOT_STARTED: i32 = 127;
 pub(super) struct Watch<'a> {
     frame: &'a Frame,
     status: &'a mut Status,
-    log: Log,
+    relay: Relay,
     signals: SignalFd,
-    listener: Listener,
-    clients: Vec<Client>,
-    unread_input: Vec<u8>,
-    input_ends: bool,
     in_a_row: u32,
     stop: Stop,
 }
@@ -62,12 +53,8 @@ impl<'a> Watch<'a> {
         Ok(Self {
             frame,
             status,
-            log: Log::open(&frame.place, frame.unit.log_bytes_max),
+            relay: Relay::open(&frame.place, &frame.unit).map_err(system("attach.sock"))?,
             signals: SignalFd::with_flags(&mask, flags).map_err(system("signals"))?,
-            listener: Listener::here().map_err(system("attach.sock"))?,
-            clients: Vec::new(),
-            unread_input: Vec::new(),
-            input_ends: false,
             in_a_row: 0,
             stop: Stop::NotAsked,
         })
@@ -136,17 +123,10 @@ impl<'a> Watch<'a> {
             self.pursue_stop(&container)?;
             self.await_event(&container)?;
             self.hear_signals();
-            self.accept();
-            self.hear_clients(&container);
-            self.pass_input(&mut container);
-            self.pass_output(&mut container, READ_BYTES);
+            self.relay.pass(&mut container);
         };
         let ran = container.since.elapsed();
-        self.pass_output(&mut container, DRAIN_BYTES_MAX);
-        self.log.finish();
-        self.clients.clear();
-        self.unread_input = Vec::new();
-        self.input_ends = false;
+        self.relay.finish(&mut container);
         self.status.oom_killed = container.memory.as_ref().is_some_and(|group| group.oom_kills() > 0);
         self.status.exit_code = Some(exit_code);
         self.status.finished_at = Some(now());
@@ -196,18 +176,8 @@ impl<'a> Watch<'a> {
     }
 
     fn await_event(&self, container: &Container) -> Result<(), ShimError> {
-        let mut fds = vec![
-            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.listener.as_fd(), PollFlags::POLLIN),
-        ];
-        fds.extend(container.outputs.iter().map(|(_, fd)| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
-        match &container.input {
-            // Clients wait while the process does not read: that is all the buffer there is.
-            Some(input) if !self.unread_input.is_empty() => {
-                fds.push(PollFd::new(input.as_fd(), PollFlags::POLLOUT));
-            }
-            _ => fds.extend(self.clients.iter().map(|client| PollFd::new(client.as_fd(), PollFlags::POLLIN))),
-        }
+        let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
+        self.relay.wants(container, &mut fds);
         let until = match self.stop {
             Stop::Signaled(until) => Some(until),
             Stop::NotAsked | Stop::Asked | Stop::Killed => None,
@@ -222,79 +192,6 @@ impl<'a> Watch<'a> {
                 self.stop = Stop::Asked;
             }
         }
-    }
-
-    fn accept(&mut self) {
-        while let Some(client) = self.listener.accept() {
-            if self.clients.len() < CLIENTS_MAX {
-                self.clients.push(client);
-            }
-        }
-    }
-
-    fn hear_clients(&mut self, container: &Container) {
-        let mut clients = std::mem::take(&mut self.clients);
-        clients.retain(|client| {
-            while self.unread_input.is_empty() {
-                match client.hear() {
-                    Ok(Some(FromClient::Input(bytes))) if container.input.is_some() => {
-                        self.unread_input = bytes;
-                    }
-                    Ok(Some(FromClient::EndOfInput)) => self.input_ends = true,
-                    Ok(Some(FromClient::Size { rows, columns })) if self.frame.unit.workload.service.tty => {
-                        for (_, terminal) in &container.outputs {
-                            let _ = resize(terminal, rows, columns);
-                        }
-                    }
-                    Ok(Some(FromClient::Input(_) | FromClient::Size { .. })) => {}
-                    Ok(None) => return true,
-                    Err(_) => return false,
-                }
-            }
-            true
-        });
-        self.clients = clients;
-    }
-
-    fn pass_input(&mut self, container: &mut Container) {
-        let Some(input) = &container.input else {
-            self.unread_input.clear();
-            return;
-        };
-        if !self.unread_input.is_empty() {
-            match write(input, &self.unread_input) {
-                Ok(taken) => drop(self.unread_input.drain(..taken)),
-                Err(Errno::EAGAIN | Errno::EINTR) => {}
-                Err(_) => (container.input, self.unread_input) = (None, Vec::new()),
-            }
-        }
-        // A terminal has no end of input of its own: its programs are told by a character.
-        if self.input_ends && self.unread_input.is_empty() && !self.frame.unit.workload.service.tty {
-            container.input = None;
-        }
-    }
-
-    fn pass_output(&mut self, container: &mut Container, bytes_max: usize) {
-        container.outputs.retain(|(stream, fd)| {
-            let mut buffer = [0u8; READ_BYTES];
-            let mut taken = 0;
-            while taken < bytes_max {
-                match nix::unistd::read(fd, &mut buffer) {
-                    Ok(0) => return false,
-                    Ok(read) => {
-                        taken += read;
-                        let bytes = buffer.get(..read).unwrap_or_default();
-                        self.log.take(*stream, bytes);
-                        self.clients.retain(|client| client.tell(*stream, bytes));
-                    }
-                    Err(Errno::EAGAIN) => return true,
-                    Err(Errno::EINTR) => {}
-                    // A terminal whose other end is closed everywhere answers EIO.
-                    Err(_) => return false,
-                }
-            }
-            true
-        });
     }
 }
 
