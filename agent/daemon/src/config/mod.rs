@@ -13,6 +13,7 @@ mod error;
 mod fragment;
 mod inputs;
 mod keys;
+mod reading;
 mod secrets;
 mod settings;
 mod surroundings;

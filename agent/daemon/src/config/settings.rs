@@ -1,6 +1,6 @@
 //! Stage three: checked values. A pure function of the inputs and the board's own names.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use coracle_core::compose::NetworkMode;
@@ -10,9 +10,9 @@ use serde::Serialize;
 
 use super::broker::{self, BrokerSettings, BrokerUrl, Protocol, Transport};
 use super::error::{ConfigError, Mistake};
-use super::fragment::Raw;
 use super::inputs::{Inputs, Origin};
-use super::keys::{self, KEYS};
+use super::keys;
+use super::reading::Reading;
 use super::surroundings::Surroundings;
 
 /// Groups of one board: with its own three filters they make the eight of one SUBSCRIBE that every broker takes.
@@ -90,7 +90,7 @@ pub(crate) struct SettingRow {
 
 /// Checks `inputs`.
 pub(crate) fn check(inputs: Inputs, board: &Surroundings) -> Result<Settings, ConfigError> {
-    let mut reading = Reading { inputs, rows: Vec::with_capacity(KEYS.len()) };
+    let mut reading = Reading::new(inputs);
     let settings = Settings {
         device_id: device_id(&mut reading, board)?,
         groups: groups(&mut reading)?,
@@ -110,97 +110,6 @@ pub(crate) fn check(inputs: Inputs, board: &Surroundings) -> Result<Settings, Co
         rows: reading.rows,
     };
     Ok(settings)
-}
-
-/// Takes keys out of the inputs and notes each with its origin.
-struct Reading {
-    inputs: Inputs,
-    rows: Vec<SettingRow>,
-}
-
-impl Reading {
-    fn note(&mut self, key: &'static str, default: serde_json::Value) {
-        let (value, origin) = match self.inputs.value(key) {
-            None => (default, Origin::Default),
-            Some((raw, file, line)) => (shown(raw), Origin::File { file: file.clone(), line: *line }),
-        };
-        self.rows.push(SettingRow { key, value, origin });
-    }
-
-    fn mistake(&self, key: &str, line: Option<usize>, problem: String) -> ConfigError {
-        let place = self.inputs.value(key);
-        let file = place.map(|(_, file, _)| file.clone());
-        let line = line.or(place.map(|(_, _, line)| *line));
-        Mistake { file, line, key: Some(key.to_owned()), problem }.into()
-    }
-
-    fn text(&mut self, key: &'static str, default: Option<&str>) -> Option<String> {
-        self.note(key, default.into());
-        match self.inputs.value(key) {
-            Some((Raw::Text(text), ..)) => Some(text.clone()),
-            Some((Raw::Switch(_) | Raw::Count(_) | Raw::List(_), ..)) | None => default.map(str::to_owned),
-        }
-    }
-
-    fn switch(&mut self, key: &'static str) -> bool {
-        self.note(key, false.into());
-        matches!(self.inputs.value(key), Some((Raw::Switch(true), ..)))
-    }
-
-    fn count(&mut self, key: &'static str, default: u64) -> u64 {
-        self.note(key, default.into());
-        match self.inputs.value(key) {
-            Some((Raw::Count(count), ..)) => *count,
-            Some((Raw::Switch(_) | Raw::Text(_) | Raw::List(_), ..)) | None => default,
-        }
-    }
-
-    /// Elements with their lines; `None` where absent.
-    fn list(&mut self, key: &'static str, default: serde_json::Value) -> Option<Vec<(String, usize)>> {
-        self.note(key, default);
-        match self.inputs.value(key) {
-            Some((Raw::List(list), ..)) => Some(list.clone()),
-            Some((Raw::Switch(_) | Raw::Text(_) | Raw::Count(_), ..)) | None => None,
-        }
-    }
-
-    fn parsed<T>(
-        &mut self,
-        key: &'static str,
-        parse: impl FnOnce(&str) -> Result<T, String>,
-    ) -> Result<Option<T>, ConfigError> {
-        let text = self.text(key, None);
-        text.map(|text| parse(&text)).transpose().map_err(|problem| self.mistake(key, None, problem))
-    }
-
-    fn path(&mut self, key: &'static str, default: &str) -> Result<PathBuf, ConfigError> {
-        let text = self.text(key, Some(default)).unwrap_or_default();
-        absolute(&text).map_err(|problem| self.mistake(key, None, problem))
-    }
-
-    fn optional_path(&mut self, key: &'static str) -> Result<Option<PathBuf>, ConfigError> {
-        self.parsed(key, absolute)
-    }
-}
-
-fn shown(raw: &Raw) -> serde_json::Value {
-    match raw {
-        Raw::Text(text) => text.as_str().into(),
-        Raw::Switch(on) => (*on).into(),
-        Raw::Count(count) => (*count).into(),
-        Raw::List(list) => list.iter().map(|(text, _)| text.as_str()).collect(),
-    }
-}
-
-fn absolute(text: &str) -> Result<PathBuf, String> {
-    let path = Path::new(text);
-    if !path.is_absolute() {
-        return Err(format!("{text:?} is not an absolute path"));
-    }
-    if path.components().any(|part| matches!(part, std::path::Component::ParentDir)) {
-        return Err(format!("{text:?} has a '..' in it"));
-    }
-    Ok(path.to_owned())
 }
 
 fn network(text: &str) -> Result<NetworkMode, String> {
