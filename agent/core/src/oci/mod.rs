@@ -7,6 +7,7 @@ pub mod layer;
 pub mod manifest;
 pub mod platform;
 pub mod reference;
+pub mod select;
 
 pub use config::{ExecConfig, ImageConfig};
 pub use descriptor::Descriptor;
@@ -14,3 +15,4 @@ pub use digest::{Digest, Hasher};
 pub use manifest::{Document, Index, Manifest};
 pub use platform::Platform;
 pub use reference::Reference;
+pub use select::{NoMatch, Selection, Verdict, select};
