@@ -2,6 +2,7 @@
 //!
 //! Each command is a file of its own; each installs what it needs, says so, and does nothing that is done already.
 
+mod bench;
 mod broker;
 mod build;
 mod caller;
@@ -30,6 +31,11 @@ const COMMANDS: &[Command] = &[
         demo::command,
     ),
     ("ci", "every check there is", ci::command),
+    (
+        "bench",
+        "measure everything that is promised, beside podman, containerd and docker; --json",
+        bench::command,
+    ),
     ("build", "build the static release binary, for amd64 or a triple of cross/targets.toml", build::command),
     ("size", "build it and hold it against its budget", build::size),
     (
@@ -42,11 +48,18 @@ const COMMANDS: &[Command] = &[
 
 fn main() -> ExitCode {
     let words = std::env::args().skip(1).collect::<Vec<_>>();
+    if let Some(("measure", words)) = words.split_first().map(|(name, words)| (name.as_str(), words)) {
+        return outcome("measure", bench::measure(words));
+    }
     let wanted = words.first().map_or("help", String::as_str);
     let Some((name, _, run)) = COMMANDS.iter().find(|(name, _, _)| *name == wanted) else {
         return usage(wanted);
     };
-    match run(words.get(1..).unwrap_or_default()) {
+    outcome(name, run(words.get(1..).unwrap_or_default()))
+}
+
+fn outcome(name: &str, outcome: io::Result<()>) -> ExitCode {
+    match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("xtask {name}: {e}");
