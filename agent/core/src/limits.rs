@@ -22,3 +22,11 @@ pub const ENTRY_PATH_BYTES_MAX: usize = 4095;
 pub const ENTRY_NAME_BYTES_MAX: usize = 255;
 /// Components of such a path; the deepest dependency trees have some dozens, and one descriptor may be open for each.
 pub const ENTRY_DEPTH_MAX: usize = 256;
+/// Services of one project; a board runs a handful.
+pub const SERVICES_MAX: usize = 64;
+/// Entries of one list or map in a Compose document; far above what a service needs, far below what costs memory.
+pub const COMPOSE_ENTRIES_MAX: usize = 256;
+/// Bytes of one string in a Compose document; a whole document is not much larger.
+pub const COMPOSE_TEXT_BYTES_MAX: usize = 8 << 10;
+/// Bytes of one path; the kernel's `PATH_MAX` with its closing zero.
+pub const PATH_BYTES_MAX: usize = 4095;
