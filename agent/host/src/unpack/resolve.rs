@@ -30,8 +30,8 @@ pub(super) enum Missing {
 pub(super) const DIRECTORY: OFlag = OFlag::O_RDONLY.union(OFlag::O_DIRECTORY).union(OFlag::O_CLOEXEC);
 /// Links that one path may go through; as many as the kernel takes.
 const LINKS_MAX: usize = 40;
-/// Directories below the root that a path with links may go down.
-const DEPTH_MAX: usize = 2 * ENTRY_DEPTH_MAX;
+/// Directories below the root that a path with links may go down; each is open while the walk is below it.
+const DEPTH_MAX: usize = ENTRY_DEPTH_MAX;
 
 impl Resolver {
     /// Opens the directory `path`, given without leading slash; empty is `root` itself. `Ok(None)` when it is missing

@@ -21,7 +21,9 @@ use nix::sys::stat::{
 };
 use nix::sys::time::TimeSpec;
 use nix::sys::uio::pwrite;
-use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, ftruncate, linkat, symlinkat, unlinkat};
+use nix::unistd::{
+    Gid, Uid, UnlinkatFlags, fchown, fchownat, ftruncate, getegid, geteuid, linkat, symlinkat, unlinkat,
+};
 
 use super::archive::{Archive, Device, Meta};
 use super::error::{Refusal, Result, UnpackError};
@@ -42,6 +44,7 @@ pub(super) struct Tree<'a> {
     root: BorrowedFd<'a>,
     resolver: Resolver,
     devices: Devices,
+    process: (Uid, Gid),
     entered: Option<Entered>,
     counted: Counted,
 }
@@ -70,6 +73,7 @@ impl<'a> Tree<'a> {
             root: target.root,
             resolver: target.resolver,
             devices: target.limits.devices,
+            process: (geteuid(), getegid()),
             entered: None,
             counted: Counted::default(),
         })
@@ -137,7 +141,10 @@ impl<'a> Tree<'a> {
             let length = i64::try_from(map.length).map_err(|_| Refusal::Field("size"))?;
             ftruncate(&fd, length).map_err(UnpackError::write("size the file"))?;
         }
-        self.dress(fd.as_fd(), meta)
+        if !self.owned_already(meta) {
+            own(fd.as_fd(), Uid::from_raw(meta.uid), Gid::from_raw(meta.gid))?;
+        }
+        self.finish_dress(fd.as_fd(), meta)
     }
 
     pub(super) fn symlink(&mut self, path: &EntryPath, meta: &Meta, target: &[u8]) -> Result<()> {
@@ -258,6 +265,18 @@ impl<'a> Tree<'a> {
     /// Owner, mode, attributes, time: in the order in which none undoes another.
     fn dress(&mut self, fd: BorrowedFd<'_>, meta: &Meta) -> Result<()> {
         own(fd, Uid::from_raw(meta.uid), Gid::from_raw(meta.gid))?;
+        self.finish_dress(fd, meta)
+    }
+
+    /// Whether a file just made here has its owner without another call, as nearly every file of an image: the group
+    /// comes from the process or from the directory, and both are the same.
+    fn owned_already(&self, meta: &Meta) -> bool {
+        let (uid, gid) = self.process;
+        let directory = self.entered.as_ref().map(|entered| entered.stat.st_gid);
+        uid.as_raw() == meta.uid && gid.as_raw() == meta.gid && directory == Some(meta.gid)
+    }
+
+    fn finish_dress(&mut self, fd: BorrowedFd<'_>, meta: &Meta) -> Result<()> {
         fchmod(fd, meta.mode).map_err(UnpackError::write("set the mode"))?;
         self.attributes(Object::Open(fd), meta)?;
         set_time(fd, meta.mtime)
