@@ -3,6 +3,7 @@
 //! Invariant: adapters do not name one another; what they share is in `files`.
 
 pub mod cgroup;
+pub mod channel;
 pub mod clock;
 pub mod disk;
 pub mod files;

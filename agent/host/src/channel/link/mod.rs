@@ -1,0 +1,192 @@
+//! One connection through the library: what is common to both protocols.
+//!
+//! The library is polled in a task of its own that waits for nobody; it is told what to send through its client.
+
+#[cfg(feature = "mqtt-v4")]
+mod v311;
+mod v5;
+
+use std::fs::File;
+use std::io::{self, Read as _};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use coracle_core::retry::Loss;
+use rustls::ClientConfig;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use super::inbox::Inbox;
+use super::{ChannelConfig, Protocol, Publish, tls};
+
+/// Bytes of a password file; the longest tokens in use have a few KiB.
+const PASSWORD_BYTES_MAX: u64 = 16 << 10;
+/// How long a connection may take, TLS included: seconds of arithmetic on the smallest boards.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
+/// Unacknowledged messages that the library makes room for; the session sends one at a time.
+const INFLIGHT: u16 = 8;
+/// Requests that wait in the library's queue.
+const REQUESTS: usize = 8;
+
+/// What the broker said, as far as the session cares.
+#[derive(Debug)]
+pub(super) enum Said {
+    /// CONNACK with success.
+    Connected,
+    /// SUBACK; how many filters were refused.
+    Subscribed { refused: usize },
+    /// PUBACK.
+    Acknowledged,
+    /// PINGRESP, or a message that now lies in the inbox.
+    Alive,
+    /// The end; nothing follows.
+    Lost(Lost),
+}
+
+/// Why a connection ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Lost {
+    pub(super) loss: Loss,
+    pub(super) cause: String,
+}
+
+impl Lost {
+    pub(super) fn new(loss: Loss, cause: impl Into<String>) -> Self {
+        Self { loss, cause: cause.into() }
+    }
+}
+
+/// The parts of a connection that are made anew for each.
+pub(super) struct Terms {
+    pub(super) keepalive_s: u16,
+    pub(super) will: Vec<u8>,
+    password: Option<Vec<u8>>,
+    tls: Option<Arc<ClientConfig>>,
+}
+
+impl Terms {
+    /// Reads the files again, so that a renewed certificate or password counts without a restart.
+    pub(super) fn read(config: &ChannelConfig, keepalive_s: u16, will: Vec<u8>) -> Result<Self, Lost> {
+        let password = config.password_file.as_deref().map(|path| {
+            let failed =
+                |error| Lost::new(Loss::Network, format!("failed to read {}: {error}", path.display()));
+            let mut password = read_bounded(path, PASSWORD_BYTES_MAX).map_err(failed)?;
+            while password.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
+                password.pop();
+            }
+            Ok(password)
+        });
+        let tls = config.tls.as_ref().map(|files| {
+            let failed = |error: tls::TlsError| Lost::new(Loss::Network, chain(&error));
+            tls::client_config(files).map_err(failed)
+        });
+        Ok(Self { keepalive_s, will, password: password.transpose()?, tls: tls.transpose()? })
+    }
+}
+
+/// The whole file, refused when it is longer than `most`.
+pub(super) fn read_bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length <= most) {
+        Ok(bytes)
+    } else {
+        Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {most} bytes")))
+    }
+}
+
+/// An error with its causes, each once.
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let next = cause.to_string();
+        if !text.contains(&next) {
+            text = format!("{text}: {next}");
+        }
+        source = cause.source();
+    }
+    text
+}
+
+/// The library's client of either protocol.
+enum Client {
+    V5(rumqttc_v5::AsyncClient),
+    #[cfg(feature = "mqtt-v4")]
+    V311(rumqttc_v4::AsyncClient),
+}
+
+/// One connection; dropping it cuts it.
+pub(super) struct Link {
+    client: Client,
+    task: JoinHandle<()>,
+    said: mpsc::UnboundedReceiver<Said>,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+impl Link {
+    /// Begins to connect; the first thing said is [`Said::Connected`] or [`Said::Lost`].
+    pub(super) fn open(config: &ChannelConfig, terms: Terms, inbox: Inbox) -> Result<Self, Lost> {
+        // Unbounded, but one sender's worth: the broker can only answer what was asked, and messages go to the inbox.
+        let (sender, said) = mpsc::unbounded_channel();
+        match config.protocol {
+            Protocol::V5 => {
+                let (client, events) = v5::open(config, terms)?;
+                let task = tokio::spawn(v5::drive(events, inbox, sender));
+                Ok(Self { client: Client::V5(client), task, said })
+            }
+            #[cfg(feature = "mqtt-v4")]
+            Protocol::V311 => {
+                let (client, events) = v311::open(config, terms)?;
+                let task = tokio::spawn(v311::drive(events, inbox, sender));
+                Ok(Self { client: Client::V311(client), task, said })
+            }
+            #[cfg(not(feature = "mqtt-v4"))]
+            Protocol::V311 => Err(Lost::new(Loss::Protocol, "this build does not speak MQTT 3.1.1")),
+        }
+    }
+
+    /// What the broker says next; may be dropped and asked again.
+    pub(super) async fn said(&mut self) -> Said {
+        let gone = || Said::Lost(Lost::new(Loss::Network, "the connection's task ended"));
+        self.said.recv().await.unwrap_or_else(gone)
+    }
+
+    /// Sends one SUBSCRIBE with all filters.
+    pub(super) fn subscribe(&self, filters: &[String]) -> Result<(), Lost> {
+        match &self.client {
+            Client::V5(client) => v5::subscribe(client, filters),
+            #[cfg(feature = "mqtt-v4")]
+            Client::V311(client) => v311::subscribe(client, filters),
+        }
+    }
+
+    /// Sends one message.
+    pub(super) fn publish(&self, publish: &Publish) -> Result<(), Lost> {
+        match &self.client {
+            Client::V5(client) => v5::publish(client, publish),
+            #[cfg(feature = "mqtt-v4")]
+            Client::V311(client) => v311::publish(client, publish),
+        }
+    }
+
+    /// Sends DISCONNECT, which takes the will back; [`Said::Lost`] follows when it is on its way.
+    pub(super) fn disconnect(&self) {
+        // A connection that is gone already needs no leave.
+        match &self.client {
+            Client::V5(client) => drop(client.try_disconnect_now()),
+            #[cfg(feature = "mqtt-v4")]
+            Client::V311(client) => drop(client.try_disconnect_now()),
+        }
+    }
+}
+
+fn refused(error: impl std::error::Error) -> Lost {
+    Lost::new(Loss::Network, format!("the connection takes nothing more: {error}"))
+}

@@ -1,0 +1,242 @@
+//! One connection from CONNECT to its end.
+//!
+//! Order: CONNACK, one SUBSCRIBE, SUBACK, birth, then the outbox, one acknowledged message at a time.
+
+use std::future;
+use std::time::Duration;
+
+use bytes::Bytes;
+use coracle_core::retry::Loss;
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::inbox::{Inbox, Incoming};
+use super::link::{Link, Lost, Said, Terms};
+use super::outbox::{Publish, Qos, Shared};
+use super::{ChannelConfig, ChannelEvent};
+
+/// How long the whole way to a standing subscription may take.
+const SETUP: Duration = Duration::from_secs(60);
+/// How long a graceful end may take.
+const LEAVE: Duration = Duration::from_secs(3);
+/// Between two repairs of the presence, so that nobody can make this device shout.
+const REPAIR_EVERY: Duration = Duration::from_secs(1);
+
+/// How a connection ended.
+pub(super) enum End {
+    /// As asked.
+    Left,
+    /// Not as asked; since when it had stood.
+    Lost(Lost, Option<Instant>),
+}
+
+pub(super) struct Session<'a> {
+    pub(super) config: &'a ChannelConfig,
+    pub(super) sid: &'a str,
+    pub(super) outbox: &'a Shared,
+    pub(super) events: &'a mpsc::Sender<ChannelEvent>,
+    pub(super) keepalive_s: u16,
+}
+
+/// What changes while a connection stands.
+struct Standing {
+    link: Link,
+    inbox: Inbox,
+    /// Sent, and not acknowledged yet.
+    sent: Option<(Publish, Instant)>,
+    /// The presence the broker should hold now.
+    presence: Bytes,
+    /// When the presence is to be said again.
+    repair_at: Option<Instant>,
+    repaired_at: Option<Instant>,
+    heard_at: Instant,
+    /// For the owner, who has not taken it yet.
+    waiting: Option<ChannelEvent>,
+}
+
+impl Session<'_> {
+    /// Connects and stays until the connection is lost or `stop` says so.
+    pub(super) async fn run(&self, stop: &mut watch::Receiver<bool>) -> End {
+        let mut standing = tokio::select! {
+            opened = self.open() => match opened {
+                Ok(standing) => standing,
+                Err(lost) => return End::Lost(lost, None),
+            },
+            () = asked(stop) => return End::Left,
+        };
+        let since = Instant::now();
+        self.outbox.set_connected(true);
+        let lost = tokio::select! {
+            lost = self.stay(&mut standing) => Some(lost),
+            () = asked(stop) => None,
+        };
+        let end = match lost {
+            Some(lost) => End::Lost(lost, Some(since)),
+            None => {
+                self.leave(&mut standing).await;
+                End::Left
+            }
+        };
+        self.outbox.set_connected(false);
+        if let Some((publish, _)) = standing.sent.take().filter(|(publish, _)| !self.is_presence(publish)) {
+            self.outbox.put_back(publish);
+        }
+        end
+    }
+
+    async fn open(&self) -> Result<Standing, Lost> {
+        let presence = &self.config.presence;
+        let terms = Terms::read(self.config, self.keepalive_s, (presence.will)(self.sid))?;
+        let mut filters = self.config.subscriptions.clone();
+        filters.push(presence.topic.clone());
+        let inbox = Inbox::new(&filters);
+        let mut link = Link::open(self.config, terms, inbox.clone())?;
+        let deadline = Instant::now() + SETUP;
+        loop {
+            let said = timeout_at(deadline, link.said()).await;
+            match said.map_err(|_| Lost::new(Loss::Network, "the broker did not answer in time"))? {
+                Said::Connected => link.subscribe(&filters)?,
+                Said::Subscribed { refused: 0 } => break,
+                Said::Subscribed { refused } => {
+                    let cause = format!("the broker refused {refused} of {} subscriptions", filters.len());
+                    return Err(Lost::new(Loss::Credentials, cause));
+                }
+                Said::Acknowledged | Said::Alive => {}
+                Said::Lost(lost) => return Err(lost),
+            }
+        }
+        let now = Instant::now();
+        let waiting = Some(ChannelEvent::Connected { sid: self.sid.to_owned() });
+        Ok(Standing {
+            link,
+            inbox,
+            sent: None,
+            presence: Bytes::new(),
+            repair_at: Some(now),
+            repaired_at: None,
+            heard_at: now,
+            waiting,
+        })
+    }
+
+    async fn stay(&self, standing: &mut Standing) -> Lost {
+        let patience = Duration::from_secs(u64::from(self.keepalive_s) * 2);
+        loop {
+            if let Err(lost) = self.send(standing) {
+                return lost;
+            }
+            self.take(standing);
+            let unanswered = standing.sent.as_ref().map_or(standing.heard_at, |(_, at)| *at);
+            let watchdog = standing.heard_at.min(unanswered) + patience;
+            tokio::select! {
+                said = standing.link.said() => {
+                    standing.heard_at = Instant::now();
+                    match said {
+                        Said::Acknowledged => standing.sent = None,
+                        Said::Lost(lost) => return lost,
+                        Said::Connected | Said::Subscribed { .. } | Said::Alive => {}
+                    }
+                }
+                permit = self.events.reserve(), if standing.waiting.is_some() => {
+                    let Ok(permit) = permit else {
+                        return Lost::new(Loss::Network, "nobody listens to the channel");
+                    };
+                    if let Some(event) = standing.waiting.take() {
+                        permit.send(event);
+                    }
+                }
+                () = self.outbox.rung(), if standing.sent.is_none() => {}
+                () = standing.inbox.rung(), if standing.waiting.is_none() => {}
+                () = at(standing.repair_at), if standing.sent.is_none() => {}
+                () = sleep_until(watchdog) => {
+                    let cause = format!("the broker acknowledged nothing for {} s", patience.as_secs());
+                    return Lost::new(Loss::Network, cause);
+                }
+            }
+        }
+    }
+
+    /// Sends what is due: the presence first, then the outbox until one must be acknowledged.
+    fn send(&self, standing: &mut Standing) -> Result<(), Lost> {
+        let now = Instant::now();
+        if standing.sent.is_none() && standing.repair_at.is_some_and(|at| at <= now) {
+            standing.repair_at = None;
+            standing.repaired_at = Some(now);
+            standing.presence = (self.config.presence.birth)(self.sid).into();
+            let birth = self.presence(standing.presence.clone());
+            standing.link.publish(&birth)?;
+            standing.sent = Some((birth, now));
+        }
+        while standing.sent.is_none() {
+            let Some(publish) = self.outbox.next() else { break };
+            let result = standing.link.publish(&publish);
+            match publish.qos {
+                Qos::AtLeastOnce => standing.sent = Some((publish, now)),
+                Qos::AtMostOnce => {}
+            }
+            result?;
+        }
+        Ok(())
+    }
+
+    /// Moves messages from the inbox to the owner's side; the device's own presence is looked after here.
+    fn take(&self, standing: &mut Standing) {
+        while standing.waiting.is_none() {
+            let Some(message) = standing.inbox.next() else { break };
+            let Incoming { topic, payload, retained } = message;
+            if topic != self.config.presence.topic {
+                standing.waiting = Some(ChannelEvent::Message { topic, payload, retained });
+            } else if !retained && payload != standing.presence {
+                // An old will, or a namesake's word. What was retained at the subscription is older than the birth.
+                let earliest = standing.repaired_at.map(|at| at + REPAIR_EVERY);
+                standing.repair_at = Some(earliest.unwrap_or_else(Instant::now).max(Instant::now()));
+            }
+        }
+    }
+
+    /// Sends what is left, the farewell and DISCONNECT.
+    async fn leave(&self, standing: &mut Standing) {
+        let deadline = Instant::now() + LEAVE;
+        let mut farewell = Some(self.presence((self.config.presence.farewell)(self.sid).into()));
+        standing.repair_at = None;
+        loop {
+            while standing.sent.is_none() {
+                let Some(publish) = self.outbox.next().or_else(|| farewell.take()) else { break };
+                if standing.link.publish(&publish).is_err() {
+                    return;
+                }
+                standing.sent =
+                    Some((publish, deadline)).filter(|(publish, _)| publish.qos == Qos::AtLeastOnce);
+            }
+            if standing.sent.is_none() {
+                standing.link.disconnect();
+            }
+            match timeout_at(deadline, standing.link.said()).await {
+                Ok(Said::Acknowledged) => standing.sent = None,
+                Ok(Said::Connected | Said::Subscribed { .. } | Said::Alive) => {}
+                Ok(Said::Lost(_)) | Err(_) => return,
+            }
+        }
+    }
+
+    fn presence(&self, payload: Bytes) -> Publish {
+        let topic = self.config.presence.topic.clone();
+        Publish { topic, payload, qos: Qos::AtLeastOnce, retain: true, expiry: None }
+    }
+
+    fn is_presence(&self, publish: &Publish) -> bool {
+        publish.topic == self.config.presence.topic
+    }
+}
+
+/// Waits until the end is asked for. An owner that is gone has asked, too.
+pub(super) async fn asked(stop: &mut watch::Receiver<bool>) {
+    let _ = stop.wait_for(|stop| *stop).await;
+}
+
+async fn at(time: Option<Instant>) {
+    match time {
+        Some(time) => sleep_until(time).await,
+        None => future::pending().await,
+    }
+}

@@ -1,0 +1,98 @@
+//! TLS to the broker: rustls with ring, files read for every connection.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{AlertDescription, ClientConfig, RootCertStore};
+
+use super::TlsFiles;
+
+/// Bytes of one PEM file; the bundle of all public authorities has a quarter of a megabyte.
+const PEM_BYTES_MAX: u64 = 4 << 20;
+/// Where distributions keep the bundle of public authorities.
+const BUNDLES: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/ca-bundle.pem",
+];
+
+/// Why there is no TLS configuration.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TlsError {
+    #[error("failed to read {path}")]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{path} is not PEM of {what}")]
+    Pem { path: PathBuf, what: &'static str, source: rustls::pki_types::pem::Error },
+    #[error("{path} holds no certificate that can be used")]
+    NoCertificate { path: PathBuf },
+    #[error("no bundle of public authorities is installed; set broker.ca_file")]
+    NoBundle,
+    #[error("client certificate and key do not fit")]
+    Rustls(#[from] rustls::Error),
+}
+
+/// The configuration of one connection.
+pub(super) fn client_config(files: &TlsFiles) -> Result<Arc<ClientConfig>, TlsError> {
+    let bundle = || BUNDLES.iter().map(PathBuf::from).find(|path| path.exists());
+    let ca = files.ca.clone().or_else(bundle).ok_or(TlsError::NoBundle)?;
+    let mut roots = RootCertStore::empty();
+    // A bundle may hold what rustls does not take; one good authority is enough to go on.
+    if roots.add_parsable_certificates(certificates(&ca)?).0 == 0 {
+        return Err(TlsError::NoCertificate { path: ca });
+    }
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_root_certificates(roots);
+    let mut config = match &files.client {
+        None => builder.with_no_client_auth(),
+        Some((certificate, key)) => {
+            let pem = read(key)?;
+            let key = PrivateKeyDer::from_pem_slice(&pem).map_err(|source| TlsError::Pem {
+                path: key.clone(),
+                what: "a private key",
+                source,
+            })?;
+            builder.with_client_auth_cert(certificates(certificate)?, key)?
+        }
+    };
+    // A session kept for resumption costs more memory than the rare reconnect is worth.
+    config.resumption = rustls::client::Resumption::disabled();
+    Ok(Arc::new(config))
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+    let pem = read(path)?;
+    CertificateDer::pem_slice_iter(&pem).collect::<Result<_, _>>().map_err(|source| TlsError::Pem {
+        path: path.to_owned(),
+        what: "certificates",
+        source,
+    })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
+    super::link::read_bounded(path, PEM_BYTES_MAX)
+        .map_err(|source| TlsError::Read { path: path.to_owned(), source })
+}
+
+/// Whether the broker refused this device's certificate, as its alert says.
+pub(super) fn refused_certificate(error: &io::Error) -> bool {
+    let rustls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+    matches!(
+        rustls,
+        Some(rustls::Error::AlertReceived(
+            AlertDescription::CertificateRequired
+                | AlertDescription::BadCertificate
+                | AlertDescription::UnsupportedCertificate
+                | AlertDescription::CertificateExpired
+                | AlertDescription::CertificateRevoked
+                | AlertDescription::CertificateUnknown
+                | AlertDescription::UnknownCA
+                | AlertDescription::AccessDenied
+        ))
+    )
+}
