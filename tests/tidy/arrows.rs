@@ -27,7 +27,7 @@ const OUTSIDE: &[&str] = &[
 ];
 
 /// Modules of `host` that every adapter may use: they are below all of them.
-const BELOW_ALL: &[&str] = &["clock", "files"];
+const BELOW_ALL: &[&str] = &["clock", "files", "process"];
 
 /// The other arrows inside `host`, from a module to one below it.
 const ARROWS: &[(&str, &str)] = &[

@@ -76,6 +76,8 @@ fn read_request(shared: &Shared, stream: &mut Box<dyn Stream>) -> io::Result<Opt
         let mut byte = [0];
         match stream.read(&mut byte) {
             Ok(0) => return Ok(None),
+            // Somebody speaks TLS to a plain port: real servers hang up too.
+            Ok(_) if head.is_empty() && !byte[0].is_ascii_uppercase() => return Ok(None),
             Ok(_) => head.push(byte[0]),
             Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut) => {
                 if shared.stopping.load(Ordering::SeqCst) {
