@@ -3,6 +3,7 @@
 mod auth;
 mod blobs;
 mod manifests;
+mod mirrors;
 mod real;
 mod redirects;
 

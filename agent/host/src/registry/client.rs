@@ -148,14 +148,15 @@ impl RegistryClient {
 
     async fn over_endpoints(&self, reference: &Reference, size: Option<u64>) -> Result<RawManifest, Failed> {
         let mut failed = None;
-        for endpoint in self.endpoints(reference)? {
-            let mut tries = Tries::new(&self.config.retry);
+        let mut endpoints = self.endpoints(reference)?.into_iter();
+        while let Some(endpoint) = endpoints.next() {
+            let mut tries = Tries::new(&self.config.retry, endpoints.len() > 0);
             loop {
                 let cause = match self.manifest_once(&endpoint, reference, size).await {
                     Ok(manifest) => return Ok(manifest),
                     Err(cause) => cause,
                 };
-                if let Err(cause) = tries.again(cause).await {
+                if let Err(cause) = tries.again(cause, false).await {
                     failed = Some(Failed { registry: endpoint.registry, tries: tries.total, cause });
                     break;
                 }
@@ -231,19 +232,18 @@ impl RegistryClient {
         transfer: &mut Transfer<'_, P>,
     ) -> Result<(), Failed> {
         let mut failed = None;
-        for endpoint in self.endpoints(reference)? {
-            let mut tries = Tries::new(&self.config.retry);
+        let mut endpoints = self.endpoints(reference)?.into_iter();
+        while let Some(endpoint) = endpoints.next() {
+            let mut tries = Tries::new(&self.config.retry, endpoints.len() > 0);
             loop {
                 let before = transfer.offset;
                 let cause = match self.blob_once(&endpoint, transfer).await {
                     Ok(()) => return Ok(()),
                     Err(cause) => cause,
                 };
-                if transfer.offset - before >= PROGRESS_BYTES_MIN {
-                    tries.progressed();
-                }
+                let progress = transfer.offset - before >= PROGRESS_BYTES_MIN;
                 let gone = matches!(cause, Cause::ConsumerGone);
-                if let Err(cause) = tries.again(cause).await {
+                if let Err(cause) = tries.again(cause, progress).await {
                     let this = Failed { registry: endpoint.registry, tries: tries.total, cause };
                     if gone {
                         return Err(this);

@@ -56,25 +56,24 @@ impl RetryPolicy {
 /// The failures of one object at one endpoint.
 pub(super) struct Tries<'a> {
     policy: &'a RetryPolicy,
+    elsewhere: bool,
     in_a_row: u32,
     pub(super) total: u32,
 }
 
 impl<'a> Tries<'a> {
-    pub(super) fn new(policy: &'a RetryPolicy) -> Self {
-        Self { policy, in_a_row: 0, total: 0 }
-    }
-
-    /// What was got so far counts for something: the next failure is the first again.
-    pub(super) fn progressed(&mut self) {
-        self.in_a_row = 0;
+    /// `elsewhere`: there is another endpoint to ask, which is better than to wait for this one.
+    pub(super) fn new(policy: &'a RetryPolicy, elsewhere: bool) -> Self {
+        Self { policy, elsewhere, in_a_row: 0, total: 0 }
     }
 
     /// Counts a failure and sleeps, or gives the cause back when that was enough.
-    pub(super) async fn again(&mut self, cause: Cause) -> Result<(), Cause> {
-        self.in_a_row += 1;
+    /// Where it came after `progress`, it is the first in a row again.
+    pub(super) async fn again(&mut self, cause: Cause, progress: bool) -> Result<(), Cause> {
+        self.in_a_row = if progress { 1 } else { self.in_a_row + 1 };
         self.total += 1;
         match self.policy.pause(self.in_a_row, cause.retry()) {
+            Some(_) if self.elsewhere && !progress => Err(cause),
             Some(pause) => {
                 tokio::time::sleep(pause).await;
                 Ok(())
