@@ -14,6 +14,7 @@ pub mod limits;
 pub mod oci;
 pub mod plan;
 pub mod record;
+pub mod reported;
 pub mod restart;
 pub mod retry;
 pub mod rollout;

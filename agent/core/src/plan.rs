@@ -4,8 +4,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::compose::{Project, Service};
 use crate::deployment::{Deployment, Workload};
-use crate::ident::{LOCAL_PROJECT, WorkloadId};
+use crate::ident::{LOCAL_PROJECT, ProjectName, ServiceName, WorkloadId};
 
 /// One move, in the order in which it happens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -66,11 +67,35 @@ pub fn plan(current: &BTreeMap<WorkloadId, Current>, target: &Deployment) -> Res
 /// # Errors
 /// [`CircleError`] with what could not be ordered.
 pub fn start_order(workloads: &BTreeMap<WorkloadId, Workload>) -> Result<Vec<WorkloadId>, CircleError> {
-    let mut left: BTreeSet<&WorkloadId> = workloads.keys().collect();
+    let needs =
+        |(id, workload): (&WorkloadId, &Workload)| (id.clone(), needs_of(&id.project, &workload.service));
+    order(&workloads.iter().map(needs).collect())
+}
+
+/// Whether the services of a project can be started in some order.
+///
+/// # Errors
+/// [`CircleError`] names those that cannot.
+pub fn check(name: &ProjectName, project: &Project) -> Result<(), CircleError> {
+    let needs = project.services.iter().map(|(service, settings)| {
+        (WorkloadId { project: name.clone(), service: service.clone() }, needs_of(name, settings))
+    });
+    order(&needs.collect()).map(drop)
+}
+
+fn needs_of(project: &ProjectName, service: &Service) -> BTreeSet<WorkloadId> {
+    let id = |service: &ServiceName| WorkloadId { project: project.clone(), service: service.clone() };
+    service.depends_on.keys().map(id).collect()
+}
+
+fn order(needs: &BTreeMap<WorkloadId, BTreeSet<WorkloadId>>) -> Result<Vec<WorkloadId>, CircleError> {
+    let mut left: BTreeSet<&WorkloadId> = needs.keys().collect();
     let mut ordered = Vec::with_capacity(left.len());
     while !left.is_empty() {
-        let ready: Vec<&WorkloadId> =
-            left.iter().copied().filter(|id| !depends_on_any(id, workloads, &left)).collect();
+        let waits = |id: &&WorkloadId| {
+            needs.get(*id).is_some_and(|needs| needs.iter().any(|need| left.contains(need)))
+        };
+        let ready: Vec<&WorkloadId> = left.iter().copied().filter(|id| !waits(id)).collect();
         if ready.is_empty() {
             return Err(CircleError(left.into_iter().cloned().collect()));
         }
@@ -80,19 +105,6 @@ pub fn start_order(workloads: &BTreeMap<WorkloadId, Workload>) -> Result<Vec<Wor
         }
     }
     Ok(ordered)
-}
-
-fn depends_on_any(
-    id: &WorkloadId,
-    workloads: &BTreeMap<WorkloadId, Workload>,
-    left: &BTreeSet<&WorkloadId>,
-) -> bool {
-    let Some(workload) = workloads.get(id) else { return false };
-    workload
-        .service
-        .depends_on
-        .keys()
-        .any(|service| left.iter().any(|other| other.project == id.project && other.service == *service))
 }
 
 #[cfg(test)]

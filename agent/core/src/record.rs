@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use crate::desired::{Accepted, Scope, choose};
 use crate::oci::Digest;
 use crate::rollout::{Rollout, Target};
 use crate::time::Timestamp;
@@ -20,8 +21,8 @@ pub struct Record {
     pub epoch: u64,
     /// The newest issue time of an accepted document: time has at least come that far.
     pub newest_iat: Timestamp,
-    /// The newest accepted document of each scope, by scope; what is not above it is refused.
-    pub accepted: BTreeMap<String, Wanted>,
+    /// The newest accepted document of each scope; what is not above it is refused.
+    pub accepted: BTreeMap<Scope, Wanted>,
     /// The document that the rollout was last told of.
     pub current: Option<Digest>,
     /// The passage and the deployments.
@@ -90,17 +91,24 @@ impl Record {
         }
     }
 
-    /// The document that counts on `device`: its own before its groups', among those the highest priority, then the
-    /// first by name. Says which other scopes there were.
+    /// The document that counts, and the other scopes that have one.
     #[must_use]
-    pub fn winner(&self, device: &str) -> Option<(&Wanted, Vec<&str>)> {
-        let own = format!("d/{device}");
-        let rank = |(scope, wanted): &(&String, &Wanted)| {
-            (**scope != own, std::cmp::Reverse(wanted.priority), (*scope).clone())
+    pub fn winner(&self) -> Option<(&Wanted, Vec<Scope>)> {
+        let priorities =
+            self.accepted.iter().map(|(scope, wanted)| (scope.clone(), wanted.priority)).collect();
+        let chosen = choose(&priorities)?;
+        Some((self.accepted.get(&chosen.winner)?, chosen.others))
+    }
+
+    /// The numbers and bytes of the newest accepted document of each scope.
+    #[must_use]
+    pub fn numbers(&self) -> BTreeMap<Scope, Accepted> {
+        let numbers = |wanted: &Wanted| Accepted {
+            number: wanted.target.generation.number,
+            rev: wanted.target.generation.rev,
+            digest: wanted.target.document,
         };
-        let (scope, wanted) = self.accepted.iter().min_by_key(rank)?;
-        let others = self.accepted.keys().filter(|other| *other != scope).map(String::as_str).collect();
-        Some((wanted, others))
+        self.accepted.iter().map(|(scope, wanted)| (scope.clone(), numbers(wanted))).collect()
     }
 }
 

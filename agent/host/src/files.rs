@@ -4,7 +4,7 @@
 //! returns, the new ones survive a power cut.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +22,23 @@ pub fn unique_name() -> String {
     let process = std::process::id();
     // After a restart the process id may come again: an old name is then found taken, and the next one is tried.
     format!("{process}-{}", NEXT.fetch_add(1, Ordering::Relaxed))
+}
+
+/// The bytes of `path`; `None` where there is no such file.
+///
+/// # Errors
+/// Whatever the system says, and `InvalidData` for more than `bytes_max` bytes.
+pub fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
+    let file = match File::open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        other => other?,
+    };
+    let mut bytes = Vec::new();
+    let read = file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
+    if u64::try_from(read).unwrap_or(u64::MAX) > bytes_max {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("more than {bytes_max} bytes")));
+    }
+    Ok(Some(bytes))
 }
 
 /// Replaces `path` with `bytes`: a temporary file beside it, fsync, rename, fsync of the directory.

@@ -18,8 +18,10 @@ fn wanted(scope: &str, priority: i64) -> Wanted {
 }
 
 fn record(scopes: &[(&str, i64)]) -> Record {
-    let accepted =
-        scopes.iter().map(|(scope, priority)| ((*scope).to_owned(), wanted(scope, *priority))).collect();
+    let accepted = scopes
+        .iter()
+        .map(|(scope, priority)| (Scope::parse(scope).unwrap(), wanted(scope, *priority)))
+        .collect();
     Record { epoch: 3, newest_iat: Timestamp(1_789_000_000), accepted, ..Record::default() }
 }
 
@@ -27,7 +29,7 @@ fn record(scopes: &[(&str, i64)]) -> Record {
 fn the_first_saved_form_is_still_read() {
     let saved = include_bytes!("../../../../tests/data/journal/v1.json");
     let mut expected = record(&[("d/board-1", 10)]);
-    let target = expected.accepted["d/board-1"].target.clone();
+    let target = expected.accepted[&Scope::parse("d/board-1").unwrap()].target.clone();
     let generation = Generation { number: 6, ..target.generation.clone() };
     expected.current = Some(target.document);
     expected.rollout.active =
@@ -49,7 +51,7 @@ fn a_newer_or_damaged_record_is_refused_with_a_word_on_why() {
 #[track_caller]
 fn check(scopes: &[(&str, i64)], winner: Option<&str>) {
     let record = record(scopes);
-    let found = record.winner("board-1").map(|(wanted, _)| wanted.target.generation.scope.clone());
+    let found = record.winner().map(|(wanted, _)| wanted.target.generation.scope.clone());
     assert_eq!(found.as_deref(), winner);
 }
 

@@ -103,6 +103,12 @@ impl SuperviseError {
         self.attempt
     }
 
+    /// On which workload.
+    #[must_use]
+    pub fn workload(&self) -> &WorkloadId {
+        &self.workload
+    }
+
     /// Why it failed.
     #[must_use]
     pub fn cause(&self) -> &Cause {
