@@ -23,7 +23,7 @@ const DRAIN_BYTES_MAX: usize = 2 << 20;
 pub(super) struct Relay {
     terminal: bool,
     log: Log,
-    listener: Listener,
+    listener: Option<Listener>,
     clients: Vec<Client>,
     unread_input: Vec<u8>,
     input_ends: bool,
@@ -35,7 +35,7 @@ impl Relay {
         Ok(Self {
             terminal: unit.workload.service.tty,
             log: Log::open(place, unit.log_bytes_max),
-            listener: Listener::here()?,
+            listener: Some(Listener::here()?),
             clients: Vec::new(),
             unread_input: Vec::new(),
             input_ends: false,
@@ -44,7 +44,7 @@ impl Relay {
 
     /// Adds what is waited for.
     pub(super) fn wants<'a>(&'a self, container: &'a Container, fds: &mut Vec<PollFd<'a>>) {
-        fds.push(PollFd::new(self.listener.as_fd(), PollFlags::POLLIN));
+        fds.extend(self.listener.as_ref().map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)));
         fds.extend(container.outputs.iter().map(|(_, fd)| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
         match &container.input {
             // Clients wait while the process does not read: that is all the buffer there is.
@@ -72,8 +72,13 @@ impl Relay {
         self.input_ends = false;
     }
 
+    /// Takes no more clients: nothing comes any more.
+    pub(super) fn close(&mut self) {
+        self.listener = None;
+    }
+
     fn accept(&mut self) {
-        while let Some(client) = self.listener.accept() {
+        while let Some(client) = self.listener.as_ref().and_then(Listener::accept) {
             if self.clients.len() < CLIENTS_MAX {
                 self.clients.push(client);
             }

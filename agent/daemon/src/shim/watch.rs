@@ -89,6 +89,10 @@ impl<'a> Watch<'a> {
     }
 
     fn record(&mut self, phase: Phase) -> Result<(), ShimError> {
+        if !phase.live() {
+            // Who reads the last word finds nobody to attach to.
+            self.relay.close();
+        }
         self.status.phase = phase;
         self.status.write(&self.frame.place).map_err(system("status.json"))
     }

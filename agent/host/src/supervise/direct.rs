@@ -142,7 +142,9 @@ impl Direct {
     pub fn remove(&self, id: &WorkloadId) -> Result<(), SuperviseError> {
         let fail = |cause| SuperviseError::new(Attempt::Remove, id, cause);
         let place = self.place(id);
-        if self.shim_of(&place).map_err(fail)?.is_some() {
+        if let Some(shim) = self.shim_of(&place).map_err(fail)?
+            && !self.leaving(&place, shim)
+        {
             return Err(fail(Cause::Running));
         }
         let mut gone = vec![self.scratch(id)];
