@@ -28,6 +28,8 @@ impl Desired<'_> {
             "rev": 0,
             "iat": now,
             "exp": now + 86_400,
+            // Short: whoever watches wants to see the end.
+            "policy": {"health": 30, "soak": 1},
             "projects": self.projects,
         });
         json!({

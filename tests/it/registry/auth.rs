@@ -1,3 +1,5 @@
+//! Passwords and tokens: asked for, given to whom they belong, and to nobody else.
+
 use coracle_test_support::faults::{Asks, Fault, FaultRegistry, On, Times};
 use coracle_test_support::scratch::TempDir;
 

@@ -1,3 +1,5 @@
+//! Blobs over connections that break, stall, lie and go on for ever.
+
 use coracle_test_support::faults::{Fault, FaultRegistry, On, Times};
 
 use super::*;

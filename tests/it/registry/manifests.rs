@@ -1,3 +1,5 @@
+//! Manifests and indexes that are not what they say.
+
 use coracle_core::oci::Document;
 use coracle_core::oci::manifest::{OCI_INDEX, OCI_MANIFEST};
 use coracle_test_support::faults::{Fault, FaultRegistry, On, Times};

@@ -1,3 +1,5 @@
+//! Mirrors that are asked first, and passed over when they fail.
+
 use std::time::Instant;
 
 use coracle_host::registry::{Registries, RegistryFiles};

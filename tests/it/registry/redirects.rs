@@ -1,3 +1,5 @@
+//! Redirects, and what must not follow them.
+
 use std::sync::Arc;
 
 use coracle_core::oci::manifest::OCI_INDEX;

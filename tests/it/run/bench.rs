@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use coracle_core::compose::{NetworkMode, Service};
 use coracle_core::deployment::{PinnedImage, Workload};
@@ -12,6 +12,7 @@ use coracle_core::ident::WorkloadId;
 use coracle_core::oci::Digest;
 use coracle_core::oci::config::ExecConfig;
 use coracle_host::supervise::{Direct, DirectConfig, Phase, Status, UNIT_VERSION, Unit};
+use coracle_test_support::process;
 
 /// What anything may take here: containers start in 50 ms on an idle machine, and tests share a busy one.
 pub(super) const PATIENCE: Duration = Duration::from_secs(60);
@@ -118,11 +119,7 @@ impl Drop for Bench {
 
 #[track_caller]
 pub(super) fn eventually(mut wanted: impl FnMut() -> bool, describe: impl Fn() -> String) {
-    let deadline = Instant::now() + PATIENCE;
-    while !wanted() {
-        assert!(Instant::now() < deadline, "waited {PATIENCE:?} for {}", describe());
-        std::thread::sleep(Duration::from_millis(5));
-    }
+    process::eventually(PATIENCE, || if wanted() { Ok(()) } else { Err(describe()) });
 }
 
 /// An error with all its causes.

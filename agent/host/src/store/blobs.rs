@@ -1,3 +1,5 @@
+//! Manifests and configs on disk: written whole, verified each time they are read.
+
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::path::PathBuf;

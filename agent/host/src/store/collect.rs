@@ -1,3 +1,5 @@
+//! What nobody needs any more goes: layers and blobs of no kept image, and leftovers of interrupted work.
+
 use std::collections::BTreeSet;
 use std::fs;
 

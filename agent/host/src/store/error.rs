@@ -1,3 +1,5 @@
+//! What can go wrong in the store, and whether trying again may help.
+
 use std::io;
 use std::path::{Path, PathBuf};
 

@@ -1,3 +1,5 @@
+//! Records of complete images, each published last, after all of its parts.
+
 use std::fs;
 use std::io;
 use std::path::PathBuf;

@@ -1,3 +1,5 @@
+//! Layers on disk: unpacked aside, synced, and renamed into place only when both digests match.
+
 use std::fs::{self, File};
 use std::io::{self, Read};
 use std::os::fd::AsFd as _;

@@ -1,3 +1,5 @@
+//! Why an archive was not unpacked, with the entry named.
+
 use std::io;
 
 use coracle_core::limits::ENTRY_PATH_BYTES_MAX;
