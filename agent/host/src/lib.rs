@@ -2,6 +2,7 @@
 //!
 //! Invariant: adapters do not name one another; what they share is in `files`.
 
+pub mod board;
 pub mod cgroup;
 pub mod channel;
 pub mod clock;
