@@ -3,3 +3,4 @@
 mod check_config;
 mod doctor;
 mod manual;
+mod platform;
