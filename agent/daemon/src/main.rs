@@ -1,14 +1,25 @@
-//! daemon
-#[allow(dead_code, unused_imports, reason = "the commands that read it land next")]
-mod cli;
-#[allow(dead_code, unused_imports, reason = "the commands that read it land next")]
-mod config;
-mod shim;
+//! `coracle`, the update agent of a board: reads arguments and settings, and joins what decides with what acts.
 
-fn main() {
+mod agent;
+mod cli;
+mod config;
+mod engine;
+mod events;
+mod exit;
+mod faults;
+mod health;
+mod images;
+mod retain;
+mod shim;
+mod units;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
     // A shim is made before anything else exists: no thread, no async runtime, no configuration.
     let mut words = std::env::args_os().skip(1);
     if words.next().is_some_and(|word| word == coracle_host::supervise::SHIM_COMMAND) {
         std::process::exit(shim::main(words));
     }
+    cli::main().into()
 }

@@ -1,6 +1,80 @@
-//! The commands of the console.
+//! The command line: each command is one function from settings and arguments to how the process ends.
 
+mod args;
+mod attach;
 mod check_config;
+pub(crate) mod context;
 mod doctor;
+mod exec;
+mod images;
+mod inspect;
 mod manual;
+mod out;
 mod platform;
+mod progress;
+mod pull;
+mod run;
+mod status;
+mod workloads;
+
+use clap::{CommandFactory as _, Parser as _};
+
+use self::args::{Arguments, Command};
+use crate::agent;
+use crate::config::Settings;
+use crate::exit::{Exit, Failure};
+
+/// Reads the command line and does what it says.
+pub(crate) fn main() -> Exit {
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return if error.use_stderr() { Exit::Usage } else { Exit::Done };
+        }
+    };
+    match dispatch(&arguments) {
+        Ok(exit) => exit,
+        Err(Failure { exit, message }) => {
+            out::note(format_args!("coracle: {message}"));
+            exit
+        }
+    }
+}
+
+fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {
+    let config = arguments.config.as_deref();
+    let board = || -> Result<Settings, Failure> {
+        let settings = context::settings(config)?;
+        prepare()?;
+        Ok(settings)
+    };
+    match &arguments.command {
+        // These work on a board whose configuration does not.
+        Command::CheckConfig(args) => inspect::check(config, args),
+        Command::Completions(args) => inspect::completions(args.shell, Arguments::command()),
+        Command::Man(args) => inspect::man(args.directory.as_deref(), Arguments::command()),
+        Command::Agent => agent::agent(board()?),
+        Command::Status(args) => status::status(&board()?, args),
+        Command::Pull(args) => pull::pull(&board()?, args),
+        Command::Run(args) => run::run(&board()?, args),
+        Command::Ps(args) => workloads::ps(&board()?, args),
+        Command::Logs(args) => workloads::logs(&board()?, args),
+        Command::Stop(args) => workloads::stop(&board()?, args),
+        Command::Rm(args) => workloads::rm(&board()?, args),
+        Command::Exec(args) => exec::exec(&board()?, args),
+        Command::Attach(args) => attach::attach(&board()?, args),
+        Command::Images(args) => images::images(&board()?, args),
+        Command::Prune(args) => images::prune(&board()?, args),
+        Command::Doctor(args) => inspect::examine(&board()?, args),
+        Command::Platform(args) => inspect::explain(&board()?, args),
+    }
+}
+
+/// What must be done before the first thread.
+fn prepare() -> Result<(), Failure> {
+    // Only the first call can set it; there is no other.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    coracle_host::registry::prepare_environment()
+        .map_err(|error| Failure::unexpected(format!("failed to prepare for TLS: {error}")))
+}

@@ -44,8 +44,10 @@ pub(crate) struct Key {
     /// What its value must be.
     pub(crate) kind: Kind,
     /// What holds where it is absent, as TOML or in words.
+    #[cfg_attr(not(test), expect(dead_code, reason = "a test holds the documentation equal to it"))]
     pub(crate) default: &'static str,
     /// What it does, with the unit.
+    #[cfg_attr(not(test), expect(dead_code, reason = "a test holds the documentation equal to it"))]
     pub(crate) meaning: &'static str,
 }
 

@@ -22,11 +22,10 @@ mod tests;
 
 use std::path::Path;
 
-pub(crate) use broker::{BrokerSettings, BrokerUrl, Protocol, Transport};
-pub(crate) use error::{ConfigError, Mistake};
+pub(crate) use broker::{BrokerSettings, Protocol, Transport};
+pub(crate) use error::ConfigError;
 pub(crate) use inputs::{Origin, Sources};
-pub(crate) use keys::{KEYS, Kind};
-pub(crate) use settings::{PullSettings, RegistrySettings, RuntimeSettings, SettingRow, Settings, Trust};
+pub(crate) use settings::{RegistrySettings, Settings, Trust};
 pub(crate) use surroundings::Surroundings;
 
 /// Reads, merges and checks the configuration: `path` and its neighbor `config.d/` alone, or the vendor's and the

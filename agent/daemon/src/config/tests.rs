@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::inputs::Inputs;
+use super::keys::KEYS;
 use super::{
-    ConfigError, KEYS, Origin, Protocol, Settings, Sources, Surroundings, Transport, Trust, inputs, settings,
+    ConfigError, Origin, Protocol, Settings, Sources, Surroundings, Transport, Trust, inputs, settings,
 };
 
 const FILE: &str = "/etc/coracle/config.toml";
@@ -151,7 +152,7 @@ fn a_broker_url_is_split_or_refused() {
         ("mqtt://[b]:1", Err("\"b\" is not an IPv6 address")),
     ];
     for (text, wanted) in rows {
-        let found = super::BrokerUrl::parse(text).map(|url| url.to_string());
+        let found = super::broker::BrokerUrl::parse(text).map(|url| url.to_string());
         assert_eq!(found, wanted.map(str::to_owned).map_err(str::to_owned), "{text}");
     }
 }

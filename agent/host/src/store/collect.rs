@@ -145,7 +145,7 @@ impl Store {
     }
 
     /// The digests that entries of `dir` are named by. What has another name is not ours, and stays.
-    fn names(&self, dir: &std::path::Path) -> Result<Vec<Digest>> {
+    pub(super) fn names(&self, dir: &std::path::Path) -> Result<Vec<Digest>> {
         let mut names = Vec::new();
         for entry in fs::read_dir(dir).attempt("list", dir)? {
             let name = entry.attempt("list", dir)?.file_name();

@@ -82,6 +82,15 @@ impl Store {
         (record.version == LayerRecord::VERSION && record.diff_id == *diff_id).then_some(record)
     }
 
+    /// Bytes in the files of all layers.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn unpacked_bytes(&self) -> Result<u64> {
+        let layers = self.names(&self.layers())?;
+        Ok(layers.iter().filter_map(|diff_id| self.layer(diff_id)).map(|layer| layer.unpacked_bytes).sum())
+    }
+
     /// The directory that overlayfs takes as a lower one.
     #[must_use]
     pub fn layer_dir(&self, diff_id: &Digest) -> PathBuf {

@@ -1,0 +1,95 @@
+//! `coracle agent`: the loop with everything it joins. What is missing on the board is said and done without.
+
+use std::sync::Arc;
+
+use coracle_host::channel::Channel;
+use coracle_host::runtime::probe;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::cli::context;
+use crate::config::Settings;
+use crate::engine::{Clock, Engine, Have, Journal, Outbox, Parts, Workers, channel_config, describe_agent};
+use crate::events;
+use crate::exit::{Exit, Failure, chain};
+
+/// Answers of workers that may wait for the loop.
+const ANSWERS: usize = 8;
+
+/// Runs the agent until it is asked to end.
+pub(crate) fn agent(settings: Settings) -> Result<Exit, Failure> {
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_target(false)
+        .with_max_level(tracing::Level::INFO)
+        .init();
+    context::run(run(settings))
+}
+
+async fn run(settings: Settings) -> Result<Exit, Failure> {
+    let store = context::store(&settings)?;
+    let _only_agent = store.agent_lock().map_err(|error| Failure::new(Exit::TryAgain, &error))?;
+    // What a power cut left behind; a pull by hand that is under way keeps its own.
+    if let Err(error) = store.collect_leftovers() {
+        events::lacking("leftovers of an earlier run were not removed", &chain(&error));
+    }
+    let opened =
+        Journal::open(&settings.state_dir).map_err(|error| Failure::new(Exit::Unexpected, &error))?;
+    if let Some((aside, error)) = &opened.damaged {
+        let why = format!("{error}; it was put aside as {}", aside.display());
+        events::lacking(
+            "starting without a journal: what runs goes on, the next document is taken anew",
+            &why,
+        );
+    }
+    let board = context::board(&settings, None)?;
+    let images = Arc::new(context::images(&settings, &store, None)?);
+    let units = context::units(&settings, &store)?;
+    let (answer, answers) = mpsc::channel(ANSWERS);
+    let have = Have::default();
+    let (handle, channel) = match &settings.broker {
+        Some(broker) => {
+            let (handle, channel) = Channel::start(channel_config(&settings, broker, &have));
+            (Some(handle), Some(channel))
+        }
+        None => (None, None),
+    };
+    let platforms = board.platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+    let broker = settings.broker.as_ref().map_or_else(|| "none".to_owned(), |broker| broker.url.to_string());
+    events::started(settings.device_id.as_str(), &platforms, &broker);
+    let runtime = runtime(&settings);
+    let about = describe_agent(&settings, &board.platforms, runtime);
+    let epoch = opened.record.epoch.saturating_add(1);
+    let outbox = Outbox::new(&settings, about, handle, have, Arc::clone(&store), epoch);
+    let workers = Workers::new(images, units, answer, outbox.watch());
+    let parts = Parts { settings, platforms: board.platforms, workers, outbox, clock: Clock::start() };
+    Engine::new(parts, opened).run(channel, answers, asked_to_end()?).await;
+    events::ended();
+    Ok(Exit::Done)
+}
+
+/// The runtime and its version; without one the agent still reports, and keeps what runs.
+fn runtime(settings: &Settings) -> String {
+    match probe(&settings.runtime.path) {
+        Ok(found) => format!("{} {}", found.name, found.version),
+        Err(error) => {
+            events::lacking("no workload can be started: there is no usable runtime", &chain(&error));
+            "none".to_owned()
+        }
+    }
+}
+
+/// Ready when somebody asks the agent to end.
+fn asked_to_end() -> Result<impl Future<Output = ()>, Failure> {
+    let listen = |kind| {
+        signal(kind).map_err(|error| Failure::unexpected(format!("failed to listen for signals: {error}")))
+    };
+    let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}

@@ -1,0 +1,346 @@
+//! The words of the command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// Runs and updates containers on this board.
+#[derive(Debug, Parser)]
+#[command(name = "coracle", version, about, max_term_width = 100, propagate_version = true)]
+pub(super) struct Arguments {
+    /// Read only this file (and `config.d/` beside it) instead of /etc/coracle and /usr/lib/coracle.
+    #[arg(long, global = true, value_name = "FILE", env = "CORACLE_CONFIG")]
+    pub(super) config: Option<PathBuf>,
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) command: Command,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Run the agent: take desired state from the broker, update, report.
+    Agent,
+    /// Show what the agent is doing, and what runs.
+    Status(Json),
+    /// Fetch, verify and unpack an image.
+    Pull(Pull),
+    /// Run an image, with docker's words.
+    Run(Box<Run>),
+    /// List workloads.
+    Ps(Ps),
+    /// Show what a workload wrote.
+    Logs(Logs),
+    /// Stop workloads; they stay listed until `rm`.
+    Stop(Stop),
+    /// Remove stopped workloads and their writable layers; volumes stay.
+    Rm(Rm),
+    /// Run another command in a running workload.
+    Exec(Exec),
+    /// Connect to the terminal or the standard streams of a workload.
+    Attach(Name),
+    /// List images.
+    Images(Json),
+    /// Remove images and layers that no workload needs.
+    Prune(Json),
+    /// Check whether this board has what containers need, and say what to do where it does not.
+    Doctor(Doctor),
+    /// Show what this board can execute, and why an image fits or does not.
+    Platform(Platform),
+    /// Check the configuration and show where each setting comes from.
+    CheckConfig(Json),
+    /// Write a completion script for a shell.
+    Completions(Completions),
+    /// Write the manual pages, to standard output or into a directory.
+    Man(Man),
+}
+
+/// `--json` alone.
+#[derive(Debug, Args)]
+pub(super) struct Json {
+    /// Write one JSON value instead of text.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `coracle pull`.
+#[derive(Debug, Args)]
+pub(super) struct Pull {
+    /// The image, e.g. `nginx`, `registry.example.com/app:1.4` or `…@sha256:…`.
+    pub(super) reference: String,
+    /// Take the image for this platform instead of this board's.
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(super) platform: Option<String>,
+    /// Show no progress.
+    #[arg(short, long)]
+    pub(super) quiet: bool,
+    /// Write one JSON value instead of text.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `coracle run`; the words are docker's, so that a line written for it works here.
+#[derive(Debug, Default, Args)]
+#[command(disable_help_flag = true)]
+pub(super) struct Run {
+    /// Leave it running in the background and print its name.
+    #[arg(short, long)]
+    pub(super) detach: bool,
+    /// Keep standard input open.
+    #[arg(short, long)]
+    pub(super) interactive: bool,
+    /// Give it a terminal.
+    #[arg(short, long)]
+    pub(super) tty: bool,
+    /// Name of the workload; made from the image where absent.
+    #[arg(long)]
+    pub(super) name: Option<String>,
+    /// `host` (the board's network) or `none`.
+    #[arg(long, visible_alias = "net", value_name = "MODE")]
+    pub(super) network: Option<String>,
+    /// The root file system cannot be written.
+    #[arg(long)]
+    pub(super) read_only: bool,
+    /// Mount memory: PATH[:OPTIONS].
+    #[arg(long, value_name = "PATH")]
+    pub(super) tmpfs: Vec<String>,
+    /// Mount a path of the board or a named volume: SOURCE:TARGET[:ro].
+    #[arg(short, long, value_name = "MOUNT")]
+    pub(super) volume: Vec<String>,
+    /// Add a line to /etc/hosts: NAME:ADDRESS.
+    #[arg(long, value_name = "NAME:ADDRESS")]
+    pub(super) add_host: Vec<String>,
+    /// Name servers.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(super) dns: Vec<String>,
+    /// Set a variable: NAME=VALUE, or NAME to pass this shell's.
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    pub(super) env: Vec<String>,
+    /// Read variables from a file, one NAME=VALUE a line.
+    #[arg(long, value_name = "FILE")]
+    pub(super) env_file: Vec<PathBuf>,
+    /// Working directory.
+    #[arg(short, long, value_name = "PATH")]
+    pub(super) workdir: Option<String>,
+    /// USER[:GROUP], names or numbers.
+    #[arg(short, long)]
+    pub(super) user: Option<String>,
+    /// Host name.
+    #[arg(short = 'h', long, value_name = "NAME")]
+    pub(super) hostname: Option<String>,
+    /// Replace the image's entry point.
+    #[arg(long, value_name = "COMMAND")]
+    pub(super) entrypoint: Option<String>,
+    /// no, always, unless-stopped or on-failure[:N].
+    #[arg(long, value_name = "POLICY")]
+    pub(super) restart: Option<String>,
+    /// Limit of memory, e.g. 64m.
+    #[arg(short, long, value_name = "BYTES")]
+    pub(super) memory: Option<String>,
+    /// Limit of processors, e.g. 0.5.
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) cpus: Option<String>,
+    /// Limit of processes and threads; -1 for none.
+    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
+    pub(super) pids_limit: Option<i64>,
+    /// Add a capability.
+    #[arg(long, value_name = "NAME")]
+    pub(super) cap_add: Vec<String>,
+    /// Take a capability away.
+    #[arg(long, value_name = "NAME")]
+    pub(super) cap_drop: Vec<String>,
+    /// All capabilities and devices, no seccomp.
+    #[arg(long)]
+    pub(super) privileged: bool,
+    /// no-new-privileges or seccomp=unconfined.
+    #[arg(long, value_name = "OPTION")]
+    pub(super) security_opt: Vec<String>,
+    /// A device of the board: PATH[:TARGET[:rwm]].
+    #[arg(long, value_name = "DEVICE")]
+    pub(super) device: Vec<String>,
+    /// A resource limit: NAME=SOFT[:HARD].
+    #[arg(long, value_name = "LIMIT")]
+    pub(super) ulimit: Vec<String>,
+    /// A kernel setting: NAME=VALUE.
+    #[arg(long, value_name = "NAME=VALUE")]
+    pub(super) sysctl: Vec<String>,
+    /// A label: NAME=VALUE.
+    #[arg(short, long, value_name = "NAME=VALUE")]
+    pub(super) label: Vec<String>,
+    /// Signal that asks it to end.
+    #[arg(long, value_name = "SIGNAL")]
+    pub(super) stop_signal: Option<String>,
+    /// Seconds from that signal to SIGKILL.
+    #[arg(long, value_name = "SECONDS")]
+    pub(super) stop_timeout: Option<u64>,
+    /// Remove the workload when it ends.
+    #[arg(long)]
+    pub(super) rm: bool,
+    /// Take the image for this platform instead of this board's.
+    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    pub(super) platform: Option<String>,
+    /// always, missing (the default) or never.
+    #[arg(long, value_name = "WHEN")]
+    pub(super) pull: Option<String>,
+    /// Publish a port: not built yet, refused with a hint.
+    #[arg(short, long, value_name = "PORT", hide = true)]
+    pub(super) publish: Vec<String>,
+    /// Show this help.
+    #[arg(long, action = clap::ArgAction::Help)]
+    pub(super) help: Option<bool>,
+    /// The image, then the command and its arguments.
+    #[arg(
+        required = true,
+        trailing_var_arg = true,
+        allow_hyphen_values = true,
+        value_name = "IMAGE [COMMAND]"
+    )]
+    pub(super) words: Vec<String>,
+}
+
+/// `coracle ps`.
+#[derive(Debug, Args)]
+pub(super) struct Ps {
+    /// Those that ended too.
+    #[arg(short, long)]
+    pub(super) all: bool,
+    /// Write one JSON value instead of text.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `coracle logs`.
+#[derive(Debug, Args)]
+pub(super) struct Logs {
+    /// The workload.
+    pub(super) name: String,
+    /// Keep showing what comes.
+    #[arg(short, long)]
+    pub(super) follow: bool,
+    /// Only the last lines.
+    #[arg(short = 'n', long, value_name = "LINES")]
+    pub(super) tail: Option<usize>,
+    /// With the time of each line.
+    #[arg(short, long)]
+    pub(super) timestamps: bool,
+    /// One JSON value a line, with time and stream.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `coracle stop`.
+#[derive(Debug, Args)]
+pub(super) struct Stop {
+    /// The workloads.
+    #[arg(required = true)]
+    pub(super) names: Vec<String>,
+}
+
+/// `coracle rm`.
+#[derive(Debug, Args)]
+pub(super) struct Rm {
+    /// The workloads.
+    #[arg(required = true)]
+    pub(super) names: Vec<String>,
+    /// Stop running ones first.
+    #[arg(short, long)]
+    pub(super) force: bool,
+}
+
+/// `coracle exec`.
+#[derive(Debug, Args)]
+pub(super) struct Exec {
+    /// Give it a terminal.
+    #[arg(short, long)]
+    pub(super) tty: bool,
+    /// Keep standard input open.
+    #[arg(short, long)]
+    pub(super) interactive: bool,
+    /// The workload.
+    pub(super) name: String,
+    /// The command and its arguments.
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true)]
+    pub(super) command: Vec<String>,
+}
+
+/// One workload.
+#[derive(Debug, Args)]
+pub(super) struct Name {
+    /// The workload.
+    pub(super) name: String,
+}
+
+/// `coracle doctor`.
+#[derive(Debug, Args)]
+pub(super) struct Doctor {
+    /// Registries to reach for, beside those that the configuration names.
+    #[arg(long, value_name = "HOST")]
+    pub(super) registry: Vec<String>,
+    /// Write one JSON value instead of text.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `coracle platform`.
+#[derive(Debug, Args)]
+pub(super) struct Platform {
+    /// Show each entry of this image's index and why it was taken or passed over.
+    #[arg(long, value_name = "REFERENCE")]
+    pub(super) explain: Option<String>,
+    /// Write one JSON value instead of text.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `coracle completions`.
+#[derive(Debug, Args)]
+pub(super) struct Completions {
+    /// bash, elvish, fish, powershell or zsh.
+    pub(super) shell: clap_complete::Shell,
+}
+
+/// `coracle man`.
+#[derive(Debug, Args)]
+pub(super) struct Man {
+    /// Write a page for each command into this directory.
+    pub(super) directory: Option<PathBuf>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(line: &str) -> Run {
+        let Command::Run(run) = Arguments::try_parse_from(line.split_whitespace()).unwrap().command else {
+            panic!("{line} is not a run line")
+        };
+        *run
+    }
+
+    #[test]
+    fn the_line_of_2018_is_taken_unchanged() {
+        let run = run("coracle run -dit --net=host --read-only --tmpfs=/var/run \
+             -v /host/nginx.conf:/etc/nginx/nginx.conf --add-host=mgmt.foundries.io:127.0.0.1 \
+             --name nginx-coap-proxy opensourcefoundries/nginx:latest");
+        assert!(run.detach && run.interactive && run.tty && run.read_only);
+        assert_eq!(run.network.as_deref(), Some("host"));
+        assert_eq!(run.tmpfs, ["/var/run"]);
+        assert_eq!(run.volume, ["/host/nginx.conf:/etc/nginx/nginx.conf"]);
+        assert_eq!(run.add_host, ["mgmt.foundries.io:127.0.0.1"]);
+        assert_eq!(run.name.as_deref(), Some("nginx-coap-proxy"));
+        assert_eq!(run.words, ["opensourcefoundries/nginx:latest"]);
+    }
+
+    #[test]
+    fn words_after_the_image_belong_to_the_container() {
+        let run = run("coracle run --net none alpine sh -c exit --name x");
+        assert_eq!(run.words, ["alpine", "sh", "-c", "exit", "--name", "x"]);
+        assert_eq!(run.name, None);
+    }
+
+    #[test]
+    fn the_command_line_is_sound() {
+        use clap::CommandFactory as _;
+        Arguments::command().debug_assert();
+    }
+}

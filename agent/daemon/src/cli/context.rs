@@ -1,0 +1,118 @@
+//! What the commands need of this board, made from its settings.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use coracle_core::board::{self, Board};
+use coracle_core::ident::{LOCAL_PROJECT, WorkloadId};
+use coracle_core::oci::Platform;
+use coracle_host::registry::RegistryClient;
+use coracle_host::store::Store;
+use coracle_host::supervise::{Direct, DirectConfig, Status};
+
+use crate::config::{self, Settings};
+use crate::exit::{Exit, Failure};
+use crate::images::Images;
+use crate::units::Units;
+
+/// The settings, or how they are wrong.
+pub(crate) fn settings(path: Option<&Path>) -> Result<Settings, Failure> {
+    config::load(path).map_err(|error| Failure::new(Exit::Configuration, &error))
+}
+
+/// What this board can execute. `asked` and the configuration's platforms stand before what was detected.
+pub(crate) fn board(settings: &Settings, asked: Option<&str>) -> Result<Board, Failure> {
+    let given = match asked {
+        Some(text) => {
+            vec![Platform::parse(text).map_err(|error| Failure::new(Exit::Usage, &error))?]
+        }
+        None => settings.platforms.clone(),
+    };
+    Ok(board::detect(&coracle_host::board::gather(), &given))
+}
+
+/// The image store.
+pub(crate) fn store(settings: &Settings) -> Result<Arc<Store>, Failure> {
+    Store::open(&settings.state_dir).map(Arc::new).map_err(|error| Failure::new(Exit::Unexpected, &error))
+}
+
+/// The supervisor of workloads.
+pub(crate) fn direct(settings: &Settings) -> Result<Direct, Failure> {
+    let exe = std::env::current_exe()
+        .map_err(|error| Failure::unexpected(format!("failed to find the agent's own binary: {error}")))?;
+    Ok(Direct::new(DirectConfig {
+        run_dir: settings.run_dir.clone(),
+        state_dir: settings.state_dir.clone(),
+        exe,
+    }))
+}
+
+/// What runs workloads.
+pub(crate) fn units(settings: &Settings, store: &Arc<Store>) -> Result<Units, Failure> {
+    Ok(Units {
+        store: Arc::clone(store),
+        direct: direct(settings)?,
+        runtime: settings.runtime.path.clone(),
+        seccomp_profile: settings.runtime.seccomp_profile.clone(),
+        log_bytes_max: settings.runtime.log_bytes_max,
+    })
+}
+
+/// What fetches images.
+pub(crate) fn images(
+    settings: &Settings,
+    store: &Arc<Store>,
+    asked: Option<&str>,
+) -> Result<Images, Failure> {
+    Ok(Images {
+        registry: registry(settings)?,
+        store: Arc::clone(store),
+        can_run: board(settings, asked)?.platforms,
+        concurrency: settings.pull.concurrency,
+    })
+}
+
+fn registry(settings: &Settings) -> Result<RegistryClient, Failure> {
+    let config = crate::images::registry_config(&settings.registry)
+        .map_err(|error| Failure::new(Exit::Configuration, &error))?;
+    RegistryClient::new(config).map_err(|error| Failure::new(Exit::Configuration, &error))
+}
+
+/// A runtime for the network part of a command: one thread, and few for what blocks.
+pub(crate) fn run<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .max_blocking_threads(4)
+        .build()
+        .map_err(|error| Failure::unexpected(format!("failed to start: {error}")))?
+        .block_on(work)
+}
+
+/// The workload that a person means: `project.service` in full, or a service's name if it is the only one.
+pub(crate) fn workload(direct: &Direct, name: &str) -> Result<Status, Failure> {
+    let all = direct.list();
+    let local = format!("{LOCAL_PROJECT}.{name}");
+    let named = |full: &str| all.iter().find(|status| status.id.to_string() == full).cloned();
+    if let Some(status) = named(name).or_else(|| named(&local)) {
+        return Ok(status);
+    }
+    let mut same: Vec<&Status> = all.iter().filter(|status| status.id.service.as_str() == name).collect();
+    match (same.pop(), same.is_empty()) {
+        (Some(status), true) => Ok(status.clone()),
+        (Some(_), false) => Err(Failure::usage(format!(
+            "{name} is a service of several projects; say which: {}",
+            list(all.iter().filter(|status| status.id.service.as_str() == name).map(|status| &status.id))
+        ))),
+        (None, _) if all.is_empty() => {
+            Err(Failure::usage(format!("no workload {name}: none is known on this board")))
+        }
+        (None, _) => Err(Failure::usage(format!(
+            "no workload {name}; known: {}",
+            list(all.iter().map(|status| &status.id))
+        ))),
+    }
+}
+
+fn list<'a>(ids: impl Iterator<Item = &'a WorkloadId>) -> String {
+    ids.map(ToString::to_string).collect::<Vec<_>>().join(", ")
+}

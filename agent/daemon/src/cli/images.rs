@@ -1,0 +1,76 @@
+//! `coracle images` and `prune`.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use coracle_core::oci::Digest;
+use coracle_host::store::{ImageRecord, Store};
+use serde_json::json;
+
+use super::args::Json;
+use super::{context, out, pull};
+use crate::config::Settings;
+use crate::exit::{Exit, Failure};
+use crate::retain;
+
+/// Lists images.
+pub(super) fn images(settings: &Settings, args: &Json) -> Result<Exit, Failure> {
+    let store = context::store(settings)?;
+    let records = store.images().map_err(|error| Failure::new(Exit::Unexpected, &error))?;
+    let used = needed(settings)?;
+    if args.json {
+        let describe = |record: &ImageRecord| {
+            let used = used.contains(&record.manifest);
+            json!({ "image": pull::describe(record), "used": used, "unpackedBytes": unpacked(&store, record) })
+        };
+        out::json(&records.iter().map(describe).collect());
+        return Ok(Exit::Done);
+    }
+    let row = |record: &ImageRecord| {
+        vec![
+            record.reference.clone(),
+            record.platform.to_string(),
+            record.manifest.short(),
+            out::bytes(unpacked(&store, record)),
+            if used.contains(&record.manifest) { "yes" } else { "no" }.to_owned(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = records.iter().map(row).collect();
+    out::line(out::table(&["IMAGE", "PLATFORM", "MANIFEST", "SIZE", "USED"], &rows));
+    Ok(Exit::Done)
+}
+
+fn unpacked(store: &Store, record: &ImageRecord) -> u64 {
+    record.layers.iter().filter_map(|layer| store.layer(layer)).map(|layer| layer.unpacked_bytes).sum()
+}
+
+fn needed(settings: &Settings) -> Result<BTreeSet<Digest>, Failure> {
+    retain::needed(settings, &context::direct(settings)?)
+        .map_err(|error| Failure::new(Exit::Unexpected, &error))
+}
+
+/// Removes what nothing needs.
+pub(super) fn prune(settings: &Settings, args: &Json) -> Result<Exit, Failure> {
+    let store: Arc<Store> = context::store(settings)?;
+    let wrong = |error| Failure::new(Exit::TryAgain, &error);
+    let _alone = store.exclude().map_err(wrong)?;
+    // Asked for under the lock: a pull that ended before it is seen.
+    let keep = needed(settings)?;
+    let collected = store.collect(&keep).map_err(wrong)?;
+    if args.json {
+        out::json(&json!({
+            "images": collected.images,
+            "layers": collected.layers,
+            "blobs": collected.blobs,
+            "bytes": collected.bytes,
+        }));
+    } else {
+        out::line(format_args!(
+            "removed {} images and {} layers, {}",
+            collected.images,
+            collected.layers,
+            out::bytes(collected.bytes)
+        ));
+    }
+    Ok(Exit::Done)
+}

@@ -1,0 +1,62 @@
+//! `coracle status`: what the agent last reported, and what runs now.
+
+use coracle_host::clock;
+use serde_json::{Value, json};
+
+use super::args::Json;
+use super::{context, out, workloads};
+use crate::config::Settings;
+use crate::engine;
+use crate::exit::{Exit, Failure};
+
+/// Shows what the agent is doing. Works without a running agent: workloads do not need one.
+pub(super) fn status(settings: &Settings, args: &Json) -> Result<Exit, Failure> {
+    let direct = context::direct(settings)?;
+    let running = context::store(settings)?.agent_lock().is_err();
+    let reported = engine::last_state(&settings.run_dir);
+    let statuses = direct.list();
+    if args.json {
+        let workloads: Vec<Value> =
+            statuses.iter().map(|status| workloads::describe(&direct, status)).collect();
+        out::json(&json!({ "agentRunning": running, "state": reported, "workloads": workloads }));
+        return Ok(Exit::Done);
+    }
+    out::line(format_args!("device    {}", settings.device_id));
+    out::line(format_args!(
+        "agent     {}",
+        if running { "running" } else { "not running; workloads do not need it" }
+    ));
+    if let Some(state) = &reported {
+        for line in describe(state) {
+            out::line(line);
+        }
+    }
+    let now = clock::wall();
+    for status in &statuses {
+        out::line(format_args!("workload  {}: {}", status.id, workloads::phase(status, now)));
+    }
+    Ok(Exit::Done)
+}
+
+/// The state document in a few lines.
+fn describe(state: &Value) -> Vec<String> {
+    let text = |pointer: &str| state.pointer(pointer).and_then(Value::as_str).map(str::to_owned);
+    let number = |pointer: &str| state.pointer(pointer).and_then(Value::as_u64);
+    let mut lines = Vec::new();
+    if let Some(scope) = text("/desired/scope") {
+        let (generation, rev) = (number("/desired/gen").unwrap_or(0), number("/desired/rev").unwrap_or(0));
+        lines.push(format!("desired   generation {generation}, revision {rev}, from {scope}"));
+    }
+    if let Some(status) = text("/deployment/status") {
+        let reasons = state.pointer("/deployment/reasons").and_then(Value::as_array);
+        let reasons: Vec<&str> = reasons.into_iter().flatten().filter_map(Value::as_str).collect();
+        let because = if reasons.is_empty() { String::new() } else { format!(": {}", reasons.join(", ")) };
+        lines.push(format!("rollout   {status}{because}"));
+    }
+    if let Some(message) = text("/deployment/error/message") {
+        lines.push(format!("error     {}: {message}", text("/deployment/error/code").unwrap_or_default()));
+        lines.extend(text("/deployment/error/hint").map(|hint| format!("hint      {hint}")));
+    }
+    lines.extend(number("/lastGood/gen").map(|good| format!("last good generation {good}")));
+    lines
+}

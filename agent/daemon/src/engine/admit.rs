@@ -1,0 +1,125 @@
+//! From the bytes of a message to what the record keeps: judged by `core`, with the facts of this board.
+
+use std::collections::BTreeMap;
+
+use coracle_core::compose::{self, Condition, Defaults, Service, UpdateOrder};
+use coracle_core::desired::{self, Desired, Facts, Received, Scope, Tags, Unsigned};
+use coracle_core::fault::{Code, Fault};
+use coracle_core::gate::Approval;
+use coracle_core::ident::{LOCAL_PROJECT, ServiceName};
+use coracle_core::oci::{Digest, Platform};
+use coracle_core::plan;
+use coracle_core::record::{Record, Wanted};
+use coracle_core::rollout::{OnFailure, Target, Terms};
+use coracle_core::time::Timestamp;
+use coracle_host::disk;
+
+use super::Clock;
+use crate::config::{Settings, Trust};
+
+/// What a message came to.
+pub(super) enum Admission {
+    /// Nothing new: empty, or known already.
+    Nothing,
+    /// It changes nothing, and this is why.
+    Refused(Fault),
+    /// To be remembered, and perhaps obeyed.
+    Accepted {
+        /// Whose document it is.
+        scope: Scope,
+        /// The document.
+        wanted: Box<Wanted>,
+        /// When it was issued.
+        issued: Timestamp,
+    },
+}
+
+/// Judges a document.
+pub(super) fn document(
+    settings: &Settings,
+    platforms: &[Platform],
+    record: &Record,
+    clock: &Clock,
+    bytes: &[u8],
+) -> Admission {
+    let accepted = record.numbers();
+    let facts = Facts {
+        device: &settings.device_id,
+        groups: &settings.groups,
+        unsigned: Unsigned::from(settings.trust == Trust::Unsigned),
+        tags: Tags::from(settings.accept_tags),
+        accepted: &accepted,
+        clock: clock.facts(record.newest_iat),
+        agent: env!("CARGO_PKG_VERSION"),
+        free_bytes: disk::space(&settings.state_dir).ok().map(|space| space.free_bytes),
+        platforms,
+    };
+    let (desired, numbers) = match desired::receive(bytes, &facts) {
+        Ok(Received::Empty | Received::Same(_)) => return Admission::Nothing,
+        Ok(Received::Fresh(desired, numbers)) => (desired, numbers),
+        Err(fault) => return Admission::Refused(fault),
+    };
+    match target(settings, &desired, numbers.digest, clock.steady()) {
+        Ok(target) => Admission::Accepted {
+            scope: desired.scope.clone(),
+            issued: desired.issued,
+            wanted: Box::new(Wanted { priority: desired.policy.priority, target }),
+        },
+        Err(fault) => Admission::Refused(fault),
+    }
+}
+
+/// The document with its projects read: whatever this agent would not obey is refused here, before anything moves.
+fn target(settings: &Settings, desired: &Desired, document: Digest, now: Timestamp) -> Result<Target, Fault> {
+    let defaults = Defaults { network: settings.default_network };
+    let mut projects = BTreeMap::new();
+    for (name, body) in &desired.projects {
+        if name.as_str() == LOCAL_PROJECT {
+            let message = format!("projects.{name}: the name is kept for what people run by hand");
+            return Err(Fault::new(Code::Compose, &message));
+        }
+        let project =
+            compose::parse(name, body, &defaults).map_err(|error| compose_fault(&error.to_string()))?;
+        plan::check(name, &project).map_err(|error| compose_fault(&error.to_string()))?;
+        if let Some(message) = project.services.iter().find_map(|(service, asks)| not_built(service, asks)) {
+            return Err(compose_fault(&format!("projects.{name}.{message}")));
+        }
+        projects.insert(name.clone(), project);
+    }
+    let policy = &desired.policy;
+    Ok(Target {
+        generation: desired.generation(),
+        document,
+        gates: coracle_core::gate::Policy { accepted_at: now, ..policy.gate.clone() },
+        terms: Terms {
+            health_s: policy.health_s,
+            soak_s: policy.soak_s,
+            attempts: policy.attempts,
+            on_failure: match policy.on_failure {
+                compose::FailureAction::Rollback => OnFailure::Rollback,
+                compose::FailureAction::Pause => OnFailure::Pause,
+            },
+        },
+        approval: Approval::Pending,
+        projects,
+    })
+}
+
+/// What a service asks for that is understood but not built: refused, for nothing is half obeyed.
+fn not_built(name: &ServiceName, service: &Service) -> Option<String> {
+    let started = |condition: &Condition| match condition {
+        Condition::ServiceStarted => true,
+        Condition::ServiceHealthy | Condition::ServiceCompletedSuccessfully => false,
+    };
+    if let Some((other, _)) = service.depends_on.iter().find(|(_, condition)| !started(condition)) {
+        return Some(format!("services.{name}.depends_on.{other}.condition: only service_started is built"));
+    }
+    if service.update.order == UpdateOrder::StartFirst {
+        return Some(format!("services.{name}.deploy.update_config.order: only stop-first is built"));
+    }
+    None
+}
+
+fn compose_fault(message: &str) -> Fault {
+    Fault::new(Code::Compose, message).hint("agent/docs/compose.md lists what is supported")
+}

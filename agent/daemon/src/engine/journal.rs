@@ -1,0 +1,120 @@
+//! The record on disk: replaced whole, durable before it is answered.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use coracle_core::record::{Record, RecordError};
+use coracle_host::files;
+
+/// Bytes of a journal; documents are bounded, and there are few scopes.
+const JOURNAL_BYTES_MAX: u64 = 4 << 20;
+const MODE: u32 = 0o600;
+const FILE: &str = "journal";
+
+/// Where the record is kept.
+pub(crate) struct Journal {
+    path: PathBuf,
+    written: Option<Record>,
+}
+
+/// Why the record cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum JournalError {
+    /// The file system's answer.
+    #[error("failed to {attempt} the journal {path}")]
+    Io {
+        /// `read` or `write`.
+        attempt: &'static str,
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Written by a newer agent: this one must not touch it.
+    #[error("failed to read the journal {path}")]
+    Form {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: RecordError,
+    },
+}
+
+/// What reading the journal found.
+pub(crate) struct Opened {
+    /// The journal.
+    pub(crate) journal: Journal,
+    /// What it holds; the default on a new board.
+    pub(crate) record: Record,
+    /// Set when what was there could not be read and was put aside: in which file, and why.
+    pub(crate) damaged: Option<(PathBuf, RecordError)>,
+}
+
+impl Journal {
+    /// Reads the journal in `state_dir`. A damaged one is put aside, never deleted: what runs keeps running and the
+    /// next document is accepted anew.
+    ///
+    /// # Errors
+    /// [`JournalError`]: the file system's answer, or a journal of a newer agent.
+    pub(crate) fn open(state_dir: &Path) -> Result<Opened, JournalError> {
+        let path = state_dir.join(FILE);
+        let io = |attempt, path: &Path| {
+            let path = path.to_owned();
+            move |source| JournalError::Io { attempt, path, source }
+        };
+        let Some(bytes) = files::read_bounded(&path, JOURNAL_BYTES_MAX).map_err(io("read", &path))? else {
+            return Ok(Opened {
+                journal: Self { path, written: None },
+                record: Record::default(),
+                damaged: None,
+            });
+        };
+        match Record::from_bytes(&bytes) {
+            Ok(record) => {
+                let journal = Self { path, written: Some(record.clone()) };
+                Ok(Opened { journal, record, damaged: None })
+            }
+            Err(source @ RecordError::Newer(_)) => Err(JournalError::Form { path, source }),
+            Err(error @ RecordError::Damaged(_)) => {
+                let aside = path.with_extension("damaged");
+                std::fs::rename(&path, &aside).map_err(io("put aside", &path))?;
+                let journal = Self { path, written: None };
+                Ok(Opened { journal, record: Record::default(), damaged: Some((aside, error)) })
+            }
+        }
+    }
+
+    /// What the journal holds, without changing anything; the default where there is none.
+    ///
+    /// # Errors
+    /// [`JournalError`], also for a damaged one.
+    pub(crate) fn peek(state_dir: &Path) -> Result<Record, JournalError> {
+        let path = state_dir.join(FILE);
+        match files::read_bounded(&path, JOURNAL_BYTES_MAX) {
+            Ok(None) => Ok(Record::default()),
+            Ok(Some(bytes)) => {
+                Record::from_bytes(&bytes).map_err(|source| JournalError::Form { path, source })
+            }
+            Err(source) => Err(JournalError::Io { attempt: "read", path, source }),
+        }
+    }
+
+    /// Makes `record` durable; writes nothing when it is what the file holds.
+    ///
+    /// # Errors
+    /// [`JournalError`]; the file then still holds the record before.
+    pub(crate) fn keep(&mut self, record: &Record) -> Result<(), JournalError> {
+        if self.written.as_ref() == Some(record) {
+            return Ok(());
+        }
+        let bytes =
+            record.to_bytes().map_err(|source| JournalError::Form { path: self.path.clone(), source })?;
+        files::write_durable(&self.path, &bytes, MODE).map_err(|source| JournalError::Io {
+            attempt: "write",
+            path: self.path.clone(),
+            source,
+        })?;
+        self.written = Some(record.clone());
+        Ok(())
+    }
+}

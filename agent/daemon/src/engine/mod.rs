@@ -1,0 +1,22 @@
+//! The loop: one event at a time goes through the machine, the record is made durable, then what it calls for is
+//! done. Everything that happens on this board by itself comes through here.
+//!
+//! Invariant: nothing is done that the journal does not hold; a board that loses power asks the same question again
+//! and gets the same answer.
+
+mod admit;
+mod channel;
+mod clock;
+mod journal;
+mod outbox;
+mod report;
+mod turn;
+mod workers;
+
+pub(crate) use channel::{Have, channel_config};
+pub(crate) use clock::Clock;
+pub(crate) use journal::{Journal, JournalError, Opened};
+pub(crate) use outbox::{Outbox, describe_agent};
+pub(crate) use report::{last_state, status};
+pub(crate) use turn::{Engine, Parts};
+pub(crate) use workers::{Answer, Task, Workers};

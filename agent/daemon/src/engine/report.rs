@@ -1,0 +1,173 @@
+//! From what the agent knows to the documents of the contract.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use coracle_core::deployment::Generation;
+use coracle_core::fault::Fault;
+use coracle_core::limits::STATE_BYTES_MAX;
+use coracle_core::record::Record;
+use coracle_core::reported::{
+    Agent, Bad, Clock, Deployment, Disk, Good, Health, Project, Running, Service, State, Status,
+};
+use coracle_core::rollout::{self, Rollout};
+use coracle_core::time::Timestamp;
+use coracle_host::supervise::{self, Phase};
+use coracle_host::{clock, disk, files, telemetry};
+use serde_json::Value;
+
+/// The last state, for people at the board; in memory, so that a quiet board writes nothing to flash.
+pub(super) const STATE_FILE: &str = "state.json";
+
+/// What the state is made of besides the record.
+pub(super) struct Facts<'a> {
+    /// What does not change while the agent runs.
+    pub(super) agent: &'a Agent,
+    /// Every workload.
+    pub(super) workloads: &'a [Seen],
+    /// Since when the rollout stands where it stands.
+    pub(super) since: Timestamp,
+    /// Where the store is.
+    pub(super) state_dir: &'a Path,
+    /// Bytes in its layers.
+    pub(super) owned: u64,
+}
+
+/// A workload as the supervisor has it, with its image.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// How it is.
+    pub(crate) status: supervise::Status,
+    /// What it runs; `None` where its unit cannot be read.
+    pub(crate) image: Option<coracle_core::deployment::PinnedImage>,
+}
+
+/// The status of a passage, by its name on the wire.
+pub(crate) fn status(state: &rollout::State) -> Status {
+    Status::of(state)
+}
+
+/// The state that the agent last wrote down; `None` where it did not since the board booted.
+pub(crate) fn last_state(run_dir: &Path) -> Option<Value> {
+    let bound = u64::try_from(STATE_BYTES_MAX).unwrap_or(u64::MAX);
+    let bytes = files::read_bounded(&run_dir.join(STATE_FILE), bound).ok()??;
+    serde_json::from_slice(&bytes).ok()
+}
+
+/// The state document, but for the numbers of the connection.
+pub(super) fn state(record: &Record, facts: &Facts<'_>) -> State {
+    let rollout = &record.rollout;
+    let space = disk::space(facts.state_dir);
+    let (winner, others) = record.winner().map_or((None, Vec::new()), |(wanted, others)| {
+        (Some(wanted.target.generation.clone()), others.iter().map(ToString::to_string).collect())
+    });
+    State {
+        schema: "state/v1",
+        sid: String::new(),
+        seq: 0,
+        ts: clock::wall(),
+        clock: if clock::synced() { Clock::Synced } else { Clock::Unsynced },
+        agent: facts.agent.clone(),
+        desired: winner,
+        others,
+        deployment: deployment(rollout, facts.since),
+        running: running(rollout, facts.workloads),
+        last_good: rollout.active.as_ref().map(|active| Good { number: active.generation.number }),
+        bad: rollout
+            .bad
+            .iter()
+            .map(|bad| Bad { number: bad.generation.number, code: bad.fault.code })
+            .collect(),
+        disk: Disk { free: space.map_or(0, |space| space.free_bytes), owned: facts.owned },
+        board: serde_json::to_value(telemetry::look()).unwrap_or_default(),
+        truncated: false,
+    }
+}
+
+fn deployment(rollout: &Rollout, since: Timestamp) -> Deployment {
+    use rollout::State as At;
+    let (reasons, attempt, error): (Vec<String>, u32, Option<&Fault>) = match &rollout.state {
+        At::Waiting { reasons, .. } => (reasons.iter().map(ToString::to_string).collect(), 1, None),
+        At::Downloading { attempt, .. } => (Vec::new(), *attempt, None),
+        At::RollingBack { attempt, fault, .. } | At::Broken { attempt, fault, .. } => {
+            (Vec::new(), *attempt, Some(fault))
+        }
+        At::RolledBack { fault, .. }
+        | At::Failed { fault, .. }
+        | At::Paused { fault, .. }
+        | At::Rejected { fault } => (Vec::new(), 1, Some(fault)),
+        At::Idle
+        | At::Accepted { .. }
+        | At::Staged { .. }
+        | At::Applying { .. }
+        | At::Verifying { .. }
+        | At::Succeeded { .. }
+        | At::Canceled { .. } => (Vec::new(), 1, None),
+    };
+    Deployment { status: Status::of(&rollout.state), reasons, attempt, since, error: error.cloned() }
+}
+
+fn running(rollout: &Rollout, workloads: &[Seen]) -> Running {
+    let mut projects: BTreeMap<_, Project> = BTreeMap::new();
+    for Seen { status, image } in workloads {
+        let Some(image) = image else { continue };
+        let project = projects
+            .entry(status.id.project.clone())
+            .or_insert_with(|| Project { health: Health::Healthy, services: BTreeMap::new() });
+        project.health = project.health.max(health(status));
+        let service = Service {
+            image: image.index,
+            manifest: image.manifest,
+            state: word(status.phase).to_owned(),
+            restarts: status.restarts,
+            since: status.started_at,
+        };
+        project.services.insert(status.id.service.clone(), service);
+    }
+    Running { number: applied(rollout).map(|generation| generation.number), projects }
+}
+
+/// The generation whose workloads are there: the candidate from the switch on, else the good one.
+fn applied(rollout: &Rollout) -> Option<&Generation> {
+    use rollout::State as At;
+    match &rollout.state {
+        At::Applying { candidate, .. } | At::Verifying { candidate, .. } | At::Paused { candidate, .. } => {
+            Some(&candidate.generation)
+        }
+        At::Idle
+        | At::Accepted { .. }
+        | At::Waiting { .. }
+        | At::Downloading { .. }
+        | At::Staged { .. }
+        | At::Succeeded { .. }
+        | At::RollingBack { .. }
+        | At::RolledBack { .. }
+        | At::Failed { .. }
+        | At::Broken { .. }
+        | At::Canceled { .. }
+        | At::Rejected { .. } => rollout.active.as_ref().map(|active| &active.generation),
+    }
+}
+
+fn health(status: &supervise::Status) -> Health {
+    match status.phase {
+        Phase::Running | Phase::Stopped => Health::Healthy,
+        Phase::Exited if status.exit_code == Some(0) => Health::Healthy,
+        Phase::Starting | Phase::Stopping => Health::Starting,
+        Phase::BackingOff | Phase::Exited | Phase::Failed | Phase::Lost => Health::Unhealthy,
+    }
+}
+
+/// The supervisor's word for a phase.
+pub(crate) fn word(phase: Phase) -> &'static str {
+    match phase {
+        Phase::Starting => "starting",
+        Phase::Running => "running",
+        Phase::BackingOff => "backing_off",
+        Phase::Stopping => "stopping",
+        Phase::Stopped => "stopped",
+        Phase::Exited => "exited",
+        Phase::Failed => "failed",
+        Phase::Lost => "lost",
+    }
+}

@@ -1,0 +1,302 @@
+//! One turn of the loop after the other.
+
+use std::time::Duration;
+
+use coracle_core::deployment::Deployment;
+use coracle_core::gate::{self, Phase};
+use coracle_core::oci::Platform;
+use coracle_core::record::Record;
+use coracle_core::rollout::{self, Event, Work};
+use coracle_host::channel::ChannelEvent;
+use coracle_host::supervise;
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep_until};
+
+use super::admit::{self, Admission};
+use super::{Answer, Clock, Journal, Opened, Outbox, Task, Workers};
+use crate::config::Settings;
+use crate::{events, faults};
+
+/// Between two looks at closed gates: windows and inhibitors change by themselves.
+const GATES_EVERY: Duration = Duration::from_secs(10);
+/// Between two looks at a candidate on trial.
+const TRIAL_EVERY: Duration = Duration::from_millis(500);
+/// Between two looks at what runs; also how soon a workload that was lost comes back.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// Before a good deployment that could not be kept running is tried again.
+const KEEP_AGAIN: Duration = Duration::from_secs(30);
+/// Before the journal is tried again after a write that failed, on a full disk for instance.
+const JOURNAL_AGAIN: Duration = Duration::from_secs(15);
+/// A moment so far off that it stands for never.
+const NEVER: Duration = Duration::from_secs(365 * 86_400);
+
+/// The agent.
+pub(crate) struct Engine {
+    settings: Settings,
+    platforms: Vec<Platform>,
+    record: Record,
+    journal: Journal,
+    workers: Workers,
+    outbox: Outbox,
+    clock: Clock,
+    /// When to ask the machine again although nothing happened.
+    wake: Instant,
+    /// Whether the good deployment was seen to since something last moved.
+    kept: bool,
+    /// When a candidate on trial is looked at next.
+    observe_at: Instant,
+}
+
+/// What the loop joins.
+pub(crate) struct Parts {
+    /// The board's settings.
+    pub(crate) settings: Settings,
+    /// What it can execute.
+    pub(crate) platforms: Vec<Platform>,
+    /// Who does the work.
+    pub(crate) workers: Workers,
+    /// Who reports.
+    pub(crate) outbox: Outbox,
+    /// The time.
+    pub(crate) clock: Clock,
+}
+
+impl Engine {
+    /// An agent that goes on from what the journal holds.
+    pub(crate) fn new(parts: Parts, opened: Opened) -> Self {
+        let Parts { settings, platforms, workers, outbox, clock } = parts;
+        let Opened { journal, mut record, .. } = opened;
+        record.epoch = record.epoch.saturating_add(1);
+        let wake = Instant::now();
+        Self {
+            settings,
+            platforms,
+            record,
+            journal,
+            workers,
+            outbox,
+            clock,
+            wake,
+            kept: false,
+            observe_at: wake,
+        }
+    }
+
+    /// Runs until `stop` is ready. Workloads go on running after it.
+    pub(crate) async fn run(
+        mut self,
+        mut channel: Option<mpsc::Receiver<ChannelEvent>>,
+        mut answers: mpsc::Receiver<(Task, Answer)>,
+        stop: impl Future<Output = ()>,
+    ) {
+        tokio::pin!(stop);
+        let mut look = tokio::time::interval(LOOK_EVERY);
+        look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        self.feed(Event::Started);
+        self.outbox.wants(&self.record);
+        loop {
+            self.settle();
+            let flush_at = self.outbox.due();
+            tokio::select! {
+                () = &mut stop => break,
+                Some((task, answer)) = answers.recv() => self.answered(task, answer),
+                Some(event) = next(&mut channel) => self.heard(&event),
+                () = sleep_until(self.wake) => self.feed(Event::Tick),
+                () = sleep_until(flush_at) => self.outbox.flush(&self.record),
+                _ = look.tick() => self.look(),
+            }
+        }
+        self.workers.give_up_staging();
+        self.outbox.end(&self.record).await;
+    }
+
+    fn heard(&mut self, event: &ChannelEvent) {
+        match event {
+            ChannelEvent::Connected { sid } => {
+                let broker = self.settings.broker.as_ref().map(|broker| broker.url.to_string());
+                self.outbox.connected(sid, &broker.unwrap_or_default());
+            }
+            ChannelEvent::Disconnected { cause, retry_in, .. } => events::disconnected(cause, *retry_in),
+            ChannelEvent::Message { topic, payload, .. } => self.document(topic, payload),
+        }
+    }
+
+    /// Takes a document from a `desired` topic; every topic that was subscribed to is one.
+    fn document(&mut self, topic: &str, payload: &[u8]) {
+        let platforms = &self.platforms;
+        match admit::document(&self.settings, platforms, &self.record, &self.clock, payload) {
+            Admission::Nothing => {}
+            Admission::Refused(fault) => {
+                events::refused(topic, &fault);
+                self.outbox.refused(&self.record.rollout, &fault);
+                self.feed(Event::Refused(fault));
+            }
+            Admission::Accepted { scope, wanted, issued } => {
+                events::accepted(&wanted.target);
+                self.record.newest_iat = self.record.newest_iat.max(issued);
+                self.record.accepted.insert(scope, *wanted);
+                self.outbox.wants(&self.record);
+                self.arbitrate();
+            }
+        }
+    }
+
+    /// Tells the machine of the document that counts, if that is another one than before.
+    fn arbitrate(&mut self) {
+        let Some((wanted, _)) = self.record.winner() else { return };
+        let target = wanted.target.clone();
+        if self.record.current.replace(target.document) == Some(target.document) {
+            return;
+        }
+        if let Some(bad) = self.record.rollout.known_bad(&target.generation) {
+            let fault = faults::known_bad(&target.generation, &bad.fault);
+            events::refused(&target.generation.scope, &fault);
+            self.outbox.refused(&self.record.rollout, &fault);
+            self.feed(Event::Refused(fault));
+        } else {
+            self.feed(Event::Desired(target));
+        }
+    }
+
+    fn answered(&mut self, task: Task, answer: Answer) {
+        self.workers.done(task);
+        match answer {
+            Answer::Event(event) => self.feed(event),
+            Answer::Kept(Ok(())) => self.kept = true,
+            Answer::Kept(Err(fault)) => {
+                events::not_kept(&fault);
+                self.kept = true;
+                self.wake = Instant::now() + KEEP_AGAIN;
+            }
+        }
+        self.outbox.saw(self.workers.seen());
+    }
+
+    /// Notes how the workloads are, and has lost ones seen to.
+    fn look(&mut self) {
+        let workloads = self.workers.seen();
+        if workloads.iter().any(|seen| seen.status.phase == supervise::Phase::Lost) {
+            self.kept = false;
+        }
+        self.outbox.saw(workloads);
+    }
+
+    /// One event through the machine.
+    fn feed(&mut self, event: Event) {
+        let now = self.clock.steady();
+        let before = std::mem::take(&mut self.record.rollout);
+        let after = rollout::next(before.clone(), event, now);
+        if after != before {
+            events::passed(&before, &after);
+            self.outbox.passed(&before, &after);
+        }
+        self.record.rollout = after;
+    }
+
+    /// Does what the machine calls for, once the journal holds why.
+    fn settle(&mut self) {
+        self.ask_gates();
+        let now = self.clock.steady();
+        if let Err(error) = self.journal.keep(&self.record) {
+            events::journal_failed(&error);
+            self.wake = Instant::now() + JOURNAL_AGAIN;
+            return;
+        }
+        let rollout = self.record.rollout.clone();
+        let calls = rollout::work(&rollout, now);
+        let mut wake = calls.wake.map_or(NEVER, |at| Duration::from_secs(at.since(now)));
+        let wanted = match &calls.work {
+            Work::Stage(target) => Some(Task::Stage(target.document)),
+            Work::Apply(target, _) => Some(Task::Apply(target.document)),
+            Work::Observe(target, _) => Some(Task::Observe(target.document)),
+            Work::Restore(target, _) => Some(Task::Restore(target.document)),
+            Work::AskToDownload(_) | Work::AskToApply(_) => {
+                wake = wake.min(GATES_EVERY);
+                None
+            }
+            Work::Rest => None,
+        };
+        if let Some(Task::Stage(_)) = self.workers.doing()
+            && self.workers.doing() != wanted
+        {
+            self.workers.give_up_staging();
+        }
+        if self.workers.doing().is_none() {
+            wake = wake.min(self.start(&calls.work, calls.keep));
+        }
+        self.wake = Instant::now() + wake;
+    }
+
+    /// Starts the next thing; says when to look again although nothing happens.
+    fn start(&mut self, work: &Work<'_>, keep: Option<&Deployment>) -> Duration {
+        if let Some(active) = keep.filter(|_| !self.kept) {
+            self.workers.keep(active);
+            return NEVER;
+        }
+        match *work {
+            Work::Rest | Work::AskToDownload(_) | Work::AskToApply(_) => {}
+            Work::Stage(target) => self.workers.stage(target),
+            Work::Apply(target, candidate) => {
+                self.kept = false;
+                self.workers.apply(target, candidate);
+            }
+            Work::Observe(target, candidate) => {
+                self.kept = false;
+                let pause = self.observe_at.saturating_duration_since(Instant::now());
+                if !pause.is_zero() {
+                    return pause;
+                }
+                self.observe_at = Instant::now() + TRIAL_EVERY;
+                self.workers.observe(target, candidate);
+            }
+            Work::Restore(target, active) => {
+                self.kept = false;
+                self.workers.restore(target, active);
+            }
+        }
+        NEVER
+    }
+
+    /// Passes open gates; nothing is done by that, so it needs no journal.
+    fn ask_gates(&mut self) {
+        // Before the download and before the switch: two gates follow each other at most.
+        for _ in 0..2 {
+            let rollout = self.record.rollout.clone();
+            let (target, phase) = match rollout::work(&rollout, self.clock.steady()).work {
+                Work::AskToDownload(target) => (target, Phase::Download),
+                Work::AskToApply(target) => (target, Phase::Apply),
+                Work::Rest | Work::Stage(_) | Work::Apply(..) | Work::Observe(..) | Work::Restore(..) => {
+                    return;
+                }
+            };
+            let inhibitors = self.inhibitors();
+            let facts = gate::Facts {
+                device: self.settings.device_id.as_str(),
+                now: self.clock.steady(),
+                trusted_now: self.clock.trusted(self.record.newest_iat),
+                inhibitors: &inhibitors,
+                approval: target.approval,
+            };
+            let reasons = gate::closed(&target.gates, &facts, phase);
+            self.feed(Event::Gates(target.document, reasons));
+        }
+    }
+
+    fn inhibitors(&self) -> Vec<String> {
+        let names = std::fs::read_dir(self.settings.run_dir.join("inhibit.d"));
+        names.map_or_else(
+            |_| Vec::new(),
+            |entries| {
+                entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+            },
+        )
+    }
+}
+
+/// The next thing heard; never, without a broker.
+async fn next(channel: &mut Option<mpsc::Receiver<ChannelEvent>>) -> Option<ChannelEvent> {
+    match channel {
+        Some(channel) => channel.recv().await,
+        None => std::future::pending().await,
+    }
+}

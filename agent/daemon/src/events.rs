@@ -1,0 +1,89 @@
+//! The agent's log: one line at the moment of a decision, with its facts as fields. A quiet board writes nothing.
+
+use std::time::Duration;
+
+use coracle_core::fault::Fault;
+use coracle_core::rollout::{Rollout, State, Target};
+use tracing::{error, info, warn};
+
+use crate::engine::JournalError;
+use crate::exit::chain;
+
+/// The agent has started.
+pub(crate) fn started(device: &str, platforms: &str, broker: &str) {
+    info!(version = env!("CARGO_PKG_VERSION"), device, platforms, broker, "agent started");
+}
+
+/// The agent ends; workloads go on.
+pub(crate) fn ended() {
+    info!("agent stopped; workloads go on running");
+}
+
+/// Something the board lacks, which the agent does without.
+pub(crate) fn lacking(what: &str, why: &str) {
+    warn!(why, "{what}");
+}
+
+/// The connection to the broker stands.
+pub(crate) fn connected(broker: &str) {
+    info!(broker, "connected to the broker");
+}
+
+/// The connection to the broker does not stand.
+pub(crate) fn disconnected(reason: &str, retry_in: Duration) {
+    warn!(reason, retry_in_s = retry_in.as_secs(), "not connected to the broker");
+}
+
+/// A document was accepted.
+pub(crate) fn accepted(target: &Target) {
+    let generation = &target.generation;
+    info!(id = generation.id, scope = generation.scope, gen = generation.number, rev = generation.rev, "document accepted");
+}
+
+/// A document was refused.
+pub(crate) fn refused(from: &str, fault: &Fault) {
+    warn!(from, code = fault.code.wire(), "document refused: {}", fault.message());
+}
+
+/// A rollout passed from one state to another.
+pub(crate) fn passed(before: &Rollout, after: &Rollout) {
+    let (old, new) = (crate::engine::status(&before.state), crate::engine::status(&after.state));
+    if old == new {
+        return;
+    }
+    let generation = after.under_way().or_else(|| before.under_way()).map(|target| target.generation.number);
+    match &after.state {
+        State::RollingBack { fault, .. } | State::Failed { fault, .. } | State::Broken { fault, .. } => {
+            warn!(
+                from = old.wire(),
+                to = new.wire(),
+                generation,
+                code = fault.code.wire(),
+                "rollout: {}",
+                fault.message()
+            );
+        }
+        State::Idle
+        | State::Accepted { .. }
+        | State::Waiting { .. }
+        | State::Downloading { .. }
+        | State::Staged { .. }
+        | State::Applying { .. }
+        | State::Verifying { .. }
+        | State::Succeeded { .. }
+        | State::RolledBack { .. }
+        | State::Paused { .. }
+        | State::Canceled { .. }
+        | State::Rejected { .. } => info!(from = old.wire(), to = new.wire(), generation, "rollout"),
+    }
+}
+
+/// The good deployment could not be kept running.
+pub(crate) fn not_kept(fault: &Fault) {
+    error!(code = fault.code.wire(), "the deployment does not run as it should: {}", fault.message());
+}
+
+/// The journal could not be written: nothing new is begun until it can.
+pub(crate) fn journal_failed(error: &JournalError) {
+    error!("{}; nothing new is begun until it can be written", chain(error));
+}

@@ -1,0 +1,144 @@
+//! From the errors of the adapters to the closed set of codes that the wire has.
+
+use coracle_core::deployment::Generation;
+use coracle_core::fault::{Class, Code, Fault};
+use coracle_core::ident::WorkloadId;
+use coracle_core::oci::reference::ReferenceError;
+use coracle_host::registry::{self, RegistryError};
+use coracle_host::store::{self, StoreError};
+use coracle_host::supervise::{self, Attempt, Status, SuperviseError};
+
+use crate::exit::chain;
+use crate::images::ImageError;
+use crate::units::UnitError;
+
+/// A reference that does not parse.
+pub(crate) fn of_reference(error: &ReferenceError) -> Fault {
+    Fault::new(Code::Resolve, &error.to_string()).classed(Class::Permanent)
+}
+
+/// An image that could not be had.
+pub(crate) fn of_image(error: &ImageError) -> Fault {
+    let message = chain(error);
+    match error {
+        ImageError::Registry(error) => of_registry(error, &message),
+        ImageError::Store { source, .. } => of_stored(source, &message),
+        ImageError::Document { .. } => Fault::new(Code::Resolve, &message).classed(Class::Permanent),
+        ImageError::Platform { .. } => {
+            Fault::new(Code::Platform, &message).hint("coracle platform --explain REFERENCE shows each entry")
+        }
+    }
+}
+
+fn of_registry(error: &RegistryError, message: &str) -> Fault {
+    use registry::Cause;
+    let passes = match error.retry() {
+        registry::Retry::Never => Class::Permanent,
+        registry::Retry::Backoff | registry::Retry::Limited(_) => Class::Transient,
+    };
+    let code = match &*error.cause {
+        Cause::Status { status: 404, .. } => Code::NotFound,
+        Cause::Status { status: 401 | 403, .. }
+        | Cause::Denied(_)
+        | Cause::Token { .. }
+        | Cause::Challenge(_) => Code::Auth,
+        Cause::Digest { .. } | Cause::AnnouncedDigest | Cause::Size { .. } | Cause::TooLong { .. } => {
+            Code::Digest
+        }
+        Cause::Connection(_)
+        | Cause::Broken(_)
+        | Cause::Stalled(_)
+        | Cause::TooSlow { .. }
+        | Cause::Status { .. }
+        | Cause::Redirect { .. }
+        | Cause::Endless
+        | Cause::Truncated { .. }
+        | Cause::Refetched { .. }
+        | Cause::Blocked
+        | Cause::File { .. }
+        | Cause::Tls(_)
+        | Cause::ConsumerGone => Code::Pull,
+    };
+    // What a registry serves wrongly today it may serve rightly tomorrow; credentials can be mended on the board.
+    let may_be_mended = [Code::Auth, Code::Digest, Code::NotFound].contains(&code);
+    let class = if may_be_mended { Class::Transient } else { passes };
+    Fault::new(code, message).classed(class)
+}
+
+/// A store that could not be read.
+pub(crate) fn of_store(error: &StoreError) -> Fault {
+    of_stored(error, &chain(error))
+}
+
+fn of_stored(error: &StoreError, message: &str) -> Fault {
+    let class = match error.retry() {
+        store::Retry::Again | store::Retry::Space | store::Retry::Unlocked => Class::Transient,
+        store::Retry::Never => Class::Permanent,
+    };
+    if error.retry() == store::Retry::Space {
+        return Fault::new(Code::DiskFull, message).hint("coracle prune removes images that nothing needs");
+    }
+    let code = match error {
+        StoreError::Size { .. } | StoreError::BlobDigest { .. } | StoreError::DiffId { .. } => Code::Digest,
+        StoreError::Unpack { .. } | StoreError::Layer { .. } => Code::Unpack,
+        StoreError::Io { .. }
+        | StoreError::Lock(_)
+        | StoreError::Room { .. }
+        | StoreError::Full { .. }
+        | StoreError::Input { .. }
+        | StoreError::Unknown { .. } => Code::Store,
+    };
+    Fault::new(code, message).classed(class)
+}
+
+/// A deployment that the board could not be made to run.
+pub(crate) fn of_unit(error: &UnitError) -> Fault {
+    let message = chain(error);
+    match error {
+        UnitError::Circle(_) => Fault::new(Code::Compose, &message),
+        UnitError::Incomplete { id, .. } => workload(Fault::new(Code::Store, &message), id),
+        UnitError::Store { source, id } => workload(of_stored(source, &message), id),
+        UnitError::Supervise(error) => of_supervise(error, &message),
+    }
+}
+
+fn of_supervise(error: &SuperviseError, message: &str) -> Fault {
+    let code = match (error.attempt(), error.cause()) {
+        (Attempt::Stop | Attempt::Remove, _) => Code::Stop,
+        (_, supervise::Cause::System { .. } | supervise::Cause::TimedOut(_)) => Code::Runtime,
+        (Attempt::Start, _) => Code::Start,
+        (Attempt::Read | Attempt::Attach | Attempt::Record, _) => Code::Internal,
+    };
+    workload(Fault::new(code, message), error.workload())
+}
+
+/// A candidate that crashes each time it starts.
+pub(crate) fn crash_loop(id: &WorkloadId, status: &Status) -> Fault {
+    let message = format!("{id} ended {} times in a row{}", status.restarts.saturating_add(1), how(status));
+    workload(Fault::new(Code::Exited, &message), id).hint(&format!("coracle logs {id}"))
+}
+
+/// A candidate that ended, or never started.
+pub(crate) fn ended(id: &WorkloadId, status: &Status) -> Fault {
+    let reason = status.error.as_ref().map_or_else(|| how(status), |error| format!(": {error}"));
+    workload(Fault::new(Code::Exited, &format!("{id} ended on trial{reason}")), id)
+        .hint(&format!("coracle logs {id}"))
+}
+
+fn how(status: &Status) -> String {
+    match (status.oom_killed, status.exit_code) {
+        (true, _) => ", out of memory".to_owned(),
+        (false, Some(code)) => format!(", last with exit code {code}"),
+        (false, None) => String::new(),
+    }
+}
+
+/// A generation that failed its trial before.
+pub(crate) fn known_bad(generation: &Generation, fault: &Fault) -> Fault {
+    let message = format!("generation {} failed on this board before: {fault}", generation.number);
+    Fault::new(Code::KnownBad, &message).hint("send a new generation")
+}
+
+fn workload(fault: Fault, id: &WorkloadId) -> Fault {
+    fault.of(&id.project, &id.service)
+}

@@ -1,0 +1,104 @@
+//! From a reference to an image in the store: registry and store joined, nothing decided that `core` can decide.
+
+mod pull;
+mod resolve;
+
+use std::sync::Arc;
+
+use coracle_core::oci::{Digest, Platform, select};
+use coracle_host::registry::{self, RegistryClient, RegistryConfig, RegistryError, RegistryFiles};
+use coracle_host::store::{Store, StoreError};
+
+use crate::config::RegistrySettings;
+
+pub(crate) use resolve::Resolved;
+
+/// How registries are reached, from the agent's own settings and the ecosystem's files.
+///
+/// # Errors
+/// [`RegistryError`] names the file that cannot be used.
+pub(crate) fn registry_config(settings: &RegistrySettings) -> Result<RegistryConfig, RegistryError> {
+    RegistryConfig::load(&RegistryFiles {
+        insecure: settings.insecure.clone(),
+        auth_file: settings.auth_file.clone(),
+        certs_dir: settings.certs_dir.clone(),
+        registries_conf: settings.registries_conf.clone(),
+        ca_file: settings.ca_file.clone(),
+    })
+}
+
+/// What is needed to fetch images.
+pub(crate) struct Images {
+    /// Where they come from.
+    pub(crate) registry: RegistryClient,
+    /// Where they go.
+    pub(crate) store: Arc<Store>,
+    /// What this board can execute, best first.
+    pub(crate) can_run: Vec<Platform>,
+    /// Layers at a time.
+    pub(crate) concurrency: usize,
+}
+
+/// What happens while an image is pulled.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// The layer is in the store already.
+    Present(Digest),
+    /// Some of the layer has come: bytes so far and in all.
+    Layer {
+        /// The layer's blob.
+        digest: Digest,
+        /// Compressed bytes so far.
+        done: u64,
+        /// Compressed bytes in all.
+        total: u64,
+    },
+    /// The layer is in the store now; bytes of its files.
+    Unpacked(Digest, u64),
+}
+
+/// Takes the steps of a pull as they happen; two layers may speak at once.
+pub(crate) type Watch = Arc<dyn Fn(Step) + Send + Sync>;
+
+/// Why an image could not be had.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ImageError {
+    /// The registry or the link.
+    #[error(transparent)]
+    Registry(#[from] RegistryError),
+    /// The store or the disk; also a layer that is not what its digest says.
+    #[error("failed to store {image}")]
+    Store {
+        /// The image.
+        image: String,
+        /// Why.
+        source: Box<StoreError>,
+    },
+    /// The image's own documents are wrong.
+    #[error("image {image} cannot be used: {reason}")]
+    Document {
+        /// The image.
+        image: String,
+        /// What is wrong, and in which document.
+        reason: String,
+    },
+    /// Nothing in it fits this board.
+    #[error("failed to choose from image {image}")]
+    Platform {
+        /// The image.
+        image: String,
+        /// What there is and what could run.
+        source: select::NoMatch,
+    },
+}
+
+impl ImageError {
+    /// Whether the same may work later.
+    pub(crate) fn passes(&self) -> bool {
+        match self {
+            Self::Registry(error) => error.retry() != registry::Retry::Never,
+            Self::Store { source, .. } => source.retry() != coracle_host::store::Retry::Never,
+            Self::Document { .. } | Self::Platform { .. } => false,
+        }
+    }
+}

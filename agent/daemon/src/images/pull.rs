@@ -1,0 +1,159 @@
+//! From a resolved image to the store: each layer in one pass from the network to its files.
+
+use std::collections::BTreeSet;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use bytes::{Buf, Bytes};
+use coracle_core::oci::reference::Reference;
+use coracle_core::oci::{Descriptor, Digest};
+use coracle_host::clock;
+use coracle_host::registry::Cause;
+use coracle_host::store::{ImageRecord, Ingested, LayerSpec, Store, StoreError};
+use coracle_host::unpack::Limits;
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::sync::mpsc;
+
+use super::{ImageError, Images, Resolved, Step, Watch};
+
+/// Pieces of a layer that may wait between the network and the unpacker; each is at most what one read of the
+/// connection gave, so this bounds the memory of a slow disk under a fast link.
+const PIECES: usize = 8;
+
+impl Images {
+    /// Fetches what is missing of `resolved` and records the image. What is in the store is not fetched again.
+    ///
+    /// # Errors
+    /// [`ImageError`] names the image and the layer; nothing of a failed layer is published.
+    pub(crate) async fn pull(&self, resolved: &Resolved, watch: &Watch) -> Result<ImageRecord, ImageError> {
+        let image = resolved.reference.to_string();
+        let stored = |source| ImageError::Store { image: image.clone(), source: Box::new(source) };
+        let _shared = self.store.share().map_err(stored)?;
+        let mut missing = Vec::new();
+        let mut seen = BTreeSet::new();
+        for (layer, diff_id) in resolved.manifest.layers.iter().zip(&resolved.config.diff_ids) {
+            if self.store.has_layer(diff_id) {
+                watch(Step::Present(layer.digest));
+            } else if seen.insert(*diff_id) {
+                missing.push((layer.clone(), *diff_id));
+            }
+        }
+        // The smallest first: a failure shows early.
+        missing.sort_by_key(|(layer, _)| layer.size);
+        stream::iter(missing)
+            .map(|(layer, diff_id)| self.layer(&resolved.reference, layer, diff_id, watch))
+            .buffer_unordered(self.concurrency.max(1))
+            .try_collect::<Vec<()>>()
+            .await?;
+        let blobs = [&resolved.top.bytes, &resolved.raw.bytes, &resolved.config_bytes];
+        for bytes in blobs {
+            self.store.put_blob(bytes).map_err(stored)?;
+        }
+        let record = ImageRecord {
+            version: ImageRecord::VERSION,
+            reference: image.clone(),
+            index: resolved.top.digest,
+            manifest: resolved.raw.digest,
+            config: resolved.manifest.config.digest,
+            platform: resolved.platform.clone(),
+            layers: resolved.config.diff_ids.clone(),
+            pulled_at: clock::wall(),
+        };
+        self.store.put_image(&record).map_err(stored)?;
+        Ok(record)
+    }
+
+    /// The image of `reference` if the store has all of it already, so that nothing need be asked of the network.
+    /// Only a reference with a digest is certain; a tag may have moved.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read.
+    pub(crate) fn held(&self, reference: &Reference) -> Result<Option<ImageRecord>, StoreError> {
+        let Some(&digest) = reference.digest() else { return Ok(None) };
+        let fits = |record: &ImageRecord| {
+            (record.index == digest || record.manifest == digest) && self.whole(record)
+        };
+        Ok(self.store.images()?.into_iter().find(fits))
+    }
+
+    /// The image of `reference` as it was last pulled for this board, a tag included, if the store has all of it.
+    ///
+    /// # Errors
+    /// [`StoreError`] when the store cannot be read.
+    pub(crate) fn known(&self, reference: &Reference) -> Result<Option<ImageRecord>, StoreError> {
+        if reference.digest().is_some() {
+            return self.held(reference);
+        }
+        Ok(self.store.image(&reference.to_string())?.filter(|record| self.whole(record)))
+    }
+
+    fn whole(&self, record: &ImageRecord) -> bool {
+        self.can_run.iter().any(|platform| platform.normalized() == record.platform.normalized())
+            && record.layers.iter().all(|layer| self.store.has_layer(layer))
+    }
+
+    async fn layer(
+        &self,
+        reference: &Reference,
+        layer: Descriptor,
+        diff_id: Digest,
+        watch: &Watch,
+    ) -> Result<(), ImageError> {
+        let (sink, source) = mpsc::channel(PIECES);
+        let spec = LayerSpec { descriptor: layer.clone(), diff_id, limits: Limits::default() };
+        let unpacking = unpack(Arc::clone(&self.store), spec, source);
+        let (digest, total) = (layer.digest, layer.size);
+        let fetching = self.registry.stream_blob(reference, &layer, sink, |progress| {
+            watch(Step::Layer { digest, done: progress.bytes, total });
+        });
+        let (fetched, unpacked) = tokio::join!(fetching, unpacking);
+        match (fetched, unpacked) {
+            // The unpacker gave up first; the fetch only noticed that nobody listens.
+            (Err(error), Err(source)) if matches!(*error.cause, Cause::ConsumerGone) => {
+                Err(ImageError::Store { image: reference.to_string(), source: Box::new(source) })
+            }
+            (Ok(_), Err(source)) => {
+                Err(ImageError::Store { image: reference.to_string(), source: Box::new(source) })
+            }
+            (Err(error), _) => Err(error.into()),
+            (Ok(_), Ok(ingested)) => {
+                watch(Step::Unpacked(digest, ingested.unpacked_bytes));
+                Ok(())
+            }
+        }
+    }
+}
+
+async fn unpack(
+    store: Arc<Store>,
+    spec: LayerSpec,
+    source: mpsc::Receiver<Bytes>,
+) -> Result<Ingested, StoreError> {
+    let reader = Pieces { source, piece: Bytes::new() };
+    let digest = spec.descriptor.digest;
+    tokio::task::spawn_blocking(move || store.ingest_layer(&spec, reader, |_| {}))
+        .await
+        .unwrap_or_else(|panic| Err(StoreError::Input { digest, source: io::Error::other(panic) }))
+}
+
+/// The pieces that come over a channel, as one stream of bytes.
+struct Pieces {
+    source: mpsc::Receiver<Bytes>,
+    piece: Bytes,
+}
+
+impl Read for Pieces {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        while self.piece.is_empty() {
+            match self.source.blocking_recv() {
+                Some(piece) => self.piece = piece,
+                None => return Ok(0),
+            }
+        }
+        let length = self.piece.len().min(buffer.len());
+        if let Some(room) = buffer.get_mut(..length) {
+            self.piece.copy_to_slice(room);
+        }
+        Ok(length)
+    }
+}

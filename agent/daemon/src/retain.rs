@@ -1,0 +1,32 @@
+//! Which images must stay: those of every deployment that may run again, and of every workload there is.
+
+use std::collections::BTreeSet;
+
+use coracle_core::deployment::Deployment;
+use coracle_core::oci::Digest;
+use coracle_core::record::Record;
+use coracle_host::supervise::Direct;
+
+use crate::config::Settings;
+use crate::engine::{Journal, JournalError};
+
+/// The manifests that the record or a workload on this board needs.
+///
+/// # Errors
+/// [`JournalError`]: with an unreadable record nothing may be called needless.
+pub(crate) fn needed(settings: &Settings, direct: &Direct) -> Result<BTreeSet<Digest>, JournalError> {
+    let record = Journal::peek(&settings.state_dir)?;
+    let mut manifests = of_record(&record);
+    let units = direct.list().into_iter().filter_map(|status| direct.unit(&status.id).ok());
+    manifests.extend(units.map(|unit| unit.workload.image.manifest));
+    Ok(manifests)
+}
+
+fn of_record(record: &Record) -> BTreeSet<Digest> {
+    let rollout = &record.rollout;
+    let deployments = [rollout.active.as_ref(), rollout.fallback.as_ref(), rollout.candidate()];
+    let images = |deployment: &Deployment| -> Vec<Digest> {
+        deployment.workloads.values().map(|workload| workload.image.manifest).collect()
+    };
+    deployments.into_iter().flatten().flat_map(images).collect()
+}

@@ -1,0 +1,159 @@
+//! From a deployment to what the supervisor runs: store and supervisor joined.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use coracle_core::deployment::{Deployment, Workload};
+use coracle_core::ident::WorkloadId;
+use coracle_core::oci::Digest;
+use coracle_core::oci::config::{ExecConfig, ImageConfig};
+use coracle_core::oci::manifest::Document;
+use coracle_core::plan::{self, Current, Step};
+use coracle_host::store::{Store, StoreError};
+use coracle_host::supervise::{Direct, Phase, Status, SuperviseError, UNIT_VERSION, Unit};
+
+/// What is needed to run workloads. Its calls block.
+#[derive(Clone)]
+pub(crate) struct Units {
+    /// Where images are.
+    pub(crate) store: Arc<Store>,
+    /// Who runs them.
+    pub(crate) direct: Direct,
+    /// The OCI runtime.
+    pub(crate) runtime: PathBuf,
+    /// A seccomp profile instead of the built-in one.
+    pub(crate) seccomp_profile: Option<PathBuf>,
+    /// Bytes of output kept of each.
+    pub(crate) log_bytes_max: u64,
+}
+
+/// Why the board could not be made to run a deployment.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UnitError {
+    /// The services cannot be ordered.
+    #[error(transparent)]
+    Circle(#[from] plan::CircleError),
+    /// An image is not, or no longer, whole.
+    #[error("failed to prepare {id}: image {manifest} is not complete in the store; pull it again")]
+    Incomplete {
+        /// For which workload.
+        id: WorkloadId,
+        /// The image's manifest.
+        manifest: Digest,
+    },
+    /// The store cannot be read.
+    #[error("failed to prepare {id}")]
+    Store {
+        /// For which workload.
+        id: WorkloadId,
+        /// Why.
+        source: Box<StoreError>,
+    },
+    /// The supervisor failed.
+    #[error(transparent)]
+    Supervise(#[from] SuperviseError),
+}
+
+impl Units {
+    /// The unit of one workload.
+    ///
+    /// # Errors
+    /// [`UnitError`] where its image is not whole in the store.
+    pub(crate) fn unit(&self, id: &WorkloadId, workload: &Workload) -> Result<Unit, UnitError> {
+        let manifest = workload.image.manifest;
+        let incomplete = || UnitError::Incomplete { id: id.clone(), manifest };
+        let (exec, layers) = self.image(id, manifest)?.ok_or_else(incomplete)?;
+        if !layers.iter().all(|layer| self.store.has_layer(layer)) {
+            return Err(incomplete());
+        }
+        Ok(Unit {
+            version: UNIT_VERSION,
+            id: id.clone(),
+            workload: workload.clone(),
+            exec,
+            layers: layers.iter().map(|layer| self.store.layer_dir(layer)).collect(),
+            scratch: self.direct.scratch(id),
+            volumes: self.direct.volumes(),
+            runtime: self.runtime.clone(),
+            seccomp_profile: self.seccomp_profile.clone(),
+            log_bytes_max: self.log_bytes_max,
+        })
+    }
+
+    fn image(
+        &self,
+        id: &WorkloadId,
+        manifest: Digest,
+    ) -> Result<Option<(ExecConfig, Vec<Digest>)>, UnitError> {
+        let blob = |digest: &Digest| {
+            self.store
+                .blob(digest)
+                .map_err(|source| UnitError::Store { id: id.clone(), source: Box::new(source) })
+        };
+        let Some(bytes) = blob(&manifest)? else { return Ok(None) };
+        let Ok(Document::Manifest(manifest)) = Document::parse(&bytes) else { return Ok(None) };
+        let Some(bytes) = blob(&manifest.config.digest)? else { return Ok(None) };
+        Ok(ImageConfig::parse(&bytes).ok().map(|config| (config.exec, config.diff_ids)))
+    }
+
+    /// What runs now, with what it was started as; a workload whose unit cannot be read is not listed.
+    #[must_use]
+    pub(crate) fn current(&self) -> BTreeMap<WorkloadId, Current> {
+        let running = |status: Status| {
+            let unit = self.direct.unit(&status.id).ok()?;
+            Some((status.id, Current { workload: unit.workload, alive: stands(status.phase) }))
+        };
+        self.direct.list().into_iter().filter_map(running).collect()
+    }
+
+    /// Makes the board run `target` and nothing else of the agent's; what is the same is not touched.
+    ///
+    /// # Errors
+    /// [`UnitError`] of the first step that failed; the steps before it are done.
+    pub(crate) fn converge(&self, target: &Deployment) -> Result<Vec<Step>, UnitError> {
+        let steps = plan::plan(&self.current(), target)?;
+        // Everything is prepared before anything stops: a missing image costs no downtime.
+        let mut units = BTreeMap::new();
+        for step in &steps {
+            if let Step::Start(id) | Step::Replace(id) = step
+                && let Some(workload) = target.workloads.get(id)
+            {
+                units.insert(id.clone(), self.unit(id, workload)?);
+            }
+        }
+        for step in &steps {
+            match step {
+                Step::Remove(id) => self.end(id)?,
+                Step::Replace(id) | Step::Start(id) => {
+                    self.end(id)?;
+                    if let Some(unit) = units.get(id) {
+                        self.direct.start(unit)?;
+                    }
+                }
+            }
+        }
+        Ok(steps)
+    }
+
+    fn end(&self, id: &WorkloadId) -> Result<(), UnitError> {
+        if self.direct.status(id).is_ok() {
+            self.direct.stop(id)?;
+        }
+        Ok(self.direct.remove(id)?)
+    }
+}
+
+/// Whether a workload in this phase is where its restart policy and its operator want it. One that was stopped by
+/// hand stays stopped until the board boots.
+fn stands(phase: Phase) -> bool {
+    match phase {
+        Phase::Starting
+        | Phase::Running
+        | Phase::BackingOff
+        | Phase::Stopping
+        | Phase::Stopped
+        | Phase::Exited => true,
+        Phase::Failed | Phase::Lost => false,
+    }
+}
