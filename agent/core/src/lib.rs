@@ -19,4 +19,5 @@ pub mod reported;
 pub mod restart;
 pub mod retry;
 pub mod rollout;
+pub mod seccomp;
 pub mod time;
