@@ -1,7 +1,7 @@
 //! The passage of a desired document through this board, as a function of facts.
 //!
-//! [`next`] says what an event makes of a rollout; [`work`] says what a rollout calls for. Neither acts. What
-//! [`work`] calls for is level-triggered: asked again after a restart or a power cut, it answers the same, so there
+//! [`next()`] says what an event makes of a rollout; [`work()`] says what a rollout calls for. Neither acts. What
+//! [`work()`] calls for is level-triggered: asked again after a restart or a power cut, it answers the same, so there
 //! is no other recovery path. The caller makes the new rollout durable before it acts on it.
 //!
 //! Invariant: `active` changes only when a candidate has passed its trial; until then it is what comes back.

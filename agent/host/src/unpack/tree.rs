@@ -441,6 +441,8 @@ fn restore_time(fd: BorrowedFd<'_>, stat: &FileStat) -> Result<()> {
 }
 
 /// A time beyond what the system's type holds (32 bits on old boards) becomes the nearest it does.
+// musl's alias is marked for being widened some day; `TimeSpec` takes what it is on that day.
+#[allow(deprecated)]
 fn time_spec(time: FileTime) -> TimeSpec {
     let seconds = nix::libc::time_t::try_from(time.seconds).unwrap_or(if time.seconds < 0 {
         nix::libc::time_t::MIN
