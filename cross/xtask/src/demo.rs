@@ -13,7 +13,7 @@ use coracle_test_support::images::tools::{Content, publish};
 use coracle_test_support::images::{Arch, Form, web_server};
 use coracle_test_support::process::{free_port, run};
 use coracle_test_support::registry::Registry;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::broker::{Broker, Message, Publisher, ROOT, Watch};
 use crate::caller::Caller;
@@ -80,7 +80,7 @@ fn show(exe: &Path) -> io::Result<f32> {
     settings.insecure = vec![registry.host()];
     let mut board = Board::new(exe, &settings)?;
     board.start()?;
-    until_up(&watch)?;
+    let session = until_up(&watch, &Value::Null)?;
     story.tell("the agent is connected and says it is up");
 
     let caller = Caller::start(port);
@@ -88,7 +88,7 @@ fn show(exe: &Path) -> io::Result<f32> {
     scene.deploy(1, &images[0])?;
     scene.deploy(2, &images[1])?;
     let seconds = story.0.elapsed().as_secs_f32();
-    crash(&story, &mut board, &watch, &caller)?;
+    crash(&story, &mut board, &watch, &session, &caller)?;
     drop(caller);
     scene_of_other_boards(&story, exe, &settings, &images[1])?;
 
@@ -150,9 +150,12 @@ impl Scene<'_> {
     }
 }
 
-/// Waits for birth.
-fn until_up(watch: &Watch) -> io::Result<()> {
-    watch.until("birth", PATIENCE, |said| (said.kind == "up" && said.payload["up"] == true).then_some(()))
+/// Waits for the birth of a session other than `old`; hands back its id.
+fn until_up(watch: &Watch, old: &Value) -> io::Result<Value> {
+    watch.until("birth", PATIENCE, |said| {
+        let born = said.kind == "up" && said.payload["up"] == true && said.payload["sid"] != *old;
+        born.then(|| said.payload["sid"].clone())
+    })
 }
 
 /// Waits until the reported state says that `generation` is confirmed, and tells each status on the way.
@@ -182,11 +185,17 @@ fn status_of(said: &Message, generation: u64) -> Option<String> {
 }
 
 /// The agent dies and comes back; the workload must not notice.
-fn crash(story: &Story, board: &mut Board, watch: &Watch, caller: &Caller) -> io::Result<()> {
+fn crash(
+    story: &Story,
+    board: &mut Board,
+    watch: &Watch,
+    session: &Value,
+    caller: &Caller,
+) -> io::Result<()> {
     board.crash()?;
     let gone = Instant::now();
     board.start()?;
-    until_up(watch)?;
+    until_up(watch, session)?;
     let text = answer(2, Arch::Amd64);
     let spell = caller.spells().into_iter().next_back();
     let Some(spell) = spell.filter(|spell| spell.answer == text && spell.until > gone) else {

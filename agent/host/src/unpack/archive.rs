@@ -135,8 +135,18 @@ impl<'a, R: Read> Archive<'a, R> {
         }
     }
 
+    /// Passes over what is left of the entry and its padding. umoci's `insert` ends an archive right after the last
+    /// file's data, and Go's reader, which the other engines use, takes that for the end: so do we.
     fn skip(&mut self) -> Result<()> {
-        self.left += std::mem::take(&mut self.padding);
+        self.pass()?;
+        let padding = std::mem::take(&mut self.padding);
+        if padding > 0 && !self.blocks.fill()?.is_empty() {
+            self.left = padding;
+        }
+        self.pass()
+    }
+
+    fn pass(&mut self) -> Result<()> {
         loop {
             let count = self.data()?.len();
             if count == 0 {
