@@ -6,6 +6,8 @@ pub mod board;
 pub mod cgroup;
 pub mod channel;
 pub mod clock;
+pub mod confinement;
+pub mod devices;
 pub mod disk;
 pub mod files;
 pub mod kernel;

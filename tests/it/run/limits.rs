@@ -29,7 +29,6 @@ fn one_that_makes_more_processes_than_it_may_fails_alone() {
 }
 
 #[test]
-#[ignore = "the bundle does not have it yet"]
 fn capabilities_and_system_calls_are_docker_s() {
     let bench = Bench::new();
     let script = "grep -E '^(CapEff|CapBnd|Seccomp|NoNewPrivs):' /proc/self/status | tr '\\t' ' '";
@@ -57,7 +56,6 @@ fn a_system_call_outside_the_profile_is_refused() {
 }
 
 #[test]
-#[ignore = "the bundle does not have it yet"]
 fn limits_are_set_and_one_above_the_boards_is_refused_with_the_runtimes_words() {
     let bench = Bench::new();
     let mut unit = bench.unit("files", "ulimit -n");

@@ -1,16 +1,23 @@
-//! The bundle of a unit (runtime-spec, "config.json").
+//! The bundle of a unit (runtime-spec, "config.json"): facts of the board and of the root, joined by `core`.
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use coracle_core::compose::{Mount, NetworkMode};
+use coracle_core::bundle::{BundleInput, DeviceNode, Means, config_json, granted};
+use coracle_core::compose::Service;
+use coracle_core::oci::Digest;
+use coracle_core::seccomp::Target;
 use coracle_host::supervise::{Place, Unit};
-use serde_json::json;
+use coracle_host::{confinement, devices, seccomp, users};
+use serde_json::Value;
 
 use super::error::{ShimError, system};
 use super::files;
 
-/// Writes `config.json`.
+/// The run directory of a board; its agent's control groups have the plain names.
+const USUAL_RUN_DIR: &str = "/run/coracle";
+
+/// Writes `config.json`; `rootfs` is mounted.
 pub(super) fn write(
     unit: &Unit,
     place: &Place,
@@ -18,56 +25,73 @@ pub(super) fn write(
     sources: &[Option<PathBuf>],
 ) -> Result<(), ShimError> {
     let service = &unit.workload.service;
-    let mut args = service.entrypoint.clone().unwrap_or_else(|| unit.exec.entrypoint.clone());
-    args.extend(service.command.clone().unwrap_or_else(|| unit.exec.cmd.clone()));
-    let mut env = unit.exec.env.clone();
-    env.extend(service.environment.iter().map(|(name, value)| format!("{name}={value}")));
-    let mut mounts = vec![
-        json!({"destination":"/proc","type":"proc","source":"proc"}),
-        json!({"destination":"/dev","type":"tmpfs","source":"tmpfs","options":["nosuid","strictatime","mode=755","size=65536k"]}),
-        json!({"destination":"/dev/pts","type":"devpts","source":"devpts","options":["nosuid","noexec","newinstance","ptmxmode=0666","mode=0620"]}),
-        json!({"destination":"/sys","type":"sysfs","source":"sysfs","options":["nosuid","noexec","nodev","ro"]}),
-    ];
-    for name in ["hosts", "hostname", "resolv.conf"] {
-        mounts.push(json!({"destination": format!("/etc/{name}"), "type": "bind", "source": place.join("etc").join(name), "options": ["rbind"]}));
-    }
-    for (mount, source) in service.mounts.iter().zip(sources) {
-        match mount {
-            Mount::Bind { target, read_only, .. } | Mount::Volume { target, read_only, .. } => mounts.push(json!({"destination": target, "type": "bind", "source": source, "options": ["rbind", if *read_only {"ro"} else {"rw"}]})),
-            Mount::Tmpfs { target, .. } => mounts.push(json!({"destination": target, "type": "tmpfs", "source": "tmpfs", "options": ["nosuid", "nodev"]})),
-        }
-    }
-    let mut namespaces = vec!["pid", "ipc", "uts", "mount"];
-    if service.network_mode == NetworkMode::None {
-        namespaces.push("network");
-    }
-    let namespaces: Vec<_> = namespaces.into_iter().map(|kind| json!({"type": kind})).collect();
-    let caps = ["CAP_CHOWN", "CAP_SETUID", "CAP_SETGID", "CAP_KILL"];
-    let config = json!({
-        "ociVersion": "1.0.2",
-        "process": {"terminal": service.tty, "user": {"uid": 0, "gid": 0}, "args": args, "env": env, "cwd": service.working_dir.as_deref().unwrap_or("/"),
-            "capabilities": {"bounding": caps, "effective": caps, "permitted": caps}, "noNewPrivileges": service.no_new_privileges},
-        "root": {"path": rootfs, "readonly": service.read_only},
-        "hostname": files::host_name(service, unit.id.service.as_str()),
-        "mounts": mounts,
-        "linux": {"namespaces": namespaces, "cgroupsPath": cgroup_path(unit, place),
-            "resources": {"memory": {"limit": service.resources.memory_bytes}, "pids": {"limit": service.resources.pids.unwrap_or(4096)}}},
-    });
+    let user = users::lookup(rootfs, service.user.as_deref().unwrap_or(&unit.exec.user))?;
+    let text = |path: &Path| path.to_string_lossy().into_owned();
+    let sources: Vec<_> = sources.iter().map(|source| source.as_deref().map(text)).collect();
+    let means = confinement::look();
+    let filter = filter(unit, &means)?;
+    let input = BundleInput {
+        workload: &unit.id.to_string(),
+        service,
+        exec: &unit.exec,
+        user: &user,
+        rootfs: &text(rootfs),
+        host_name: &files::host_name(service, unit.id.service.as_str()),
+        etc: &text(&place.join("etc")),
+        sources: &sources,
+        devices: &nodes(service)?,
+        cgroup_path: &cgroup_path(unit, place),
+        seccomp: filter.as_ref(),
+        means: &means,
+    };
+    let mut config = config_json(&input)?;
+    plain_read_only_files(&mut config);
     let bytes = serde_json::to_vec(&config).map_err(system("config.json"))?;
     fs::write(place.join("config.json"), bytes).map_err(system("config.json"))
+}
+
+/// The system call filter, resolved for what the container may; none only where the service says so.
+fn filter(unit: &Unit, means: &Means) -> Result<Option<Value>, ShimError> {
+    let service = &unit.workload.service;
+    if service.privileged || service.seccomp_unconfined {
+        return Ok(None);
+    }
+    let profile = seccomp::load(unit.seccomp_profile.as_deref())?;
+    let (architecture, kernel) = seccomp::kernel().map_err(system("kernel"))?;
+    let capabilities = granted(service, means)?;
+    Ok(Some(profile.resolve(&Target { architecture: &architecture, capabilities, kernel })?))
+}
+
+/// Nothing can be mounted below a file, and crun (1.8) fails to make one read-only "recursively".
+fn plain_read_only_files(config: &mut Value) {
+    for mount in config.get_mut("mounts").and_then(Value::as_array_mut).into_iter().flatten() {
+        let is_file =
+            mount.get("source").and_then(Value::as_str).is_some_and(|path| Path::new(path).is_file());
+        let options = mount.get_mut("options").and_then(Value::as_array_mut);
+        for option in options.into_iter().flatten().filter(|option| is_file && *option == "rro") {
+            *option = Value::from("ro");
+        }
+    }
+}
+
+fn nodes(service: &Service) -> Result<Vec<DeviceNode>, ShimError> {
+    let asked = service.devices.iter().map(devices::node);
+    let mut nodes = asked.collect::<Result<Vec<_>, _>>()?;
+    if service.privileged {
+        let all = devices::board().into_iter();
+        let new: Vec<_> = all.filter(|node| !nodes.iter().any(|own| own.target == node.target)).collect();
+        nodes.extend(new);
+    }
+    Ok(nodes)
 }
 
 /// The container's control group. Agents with another run directory than the usual share the hierarchy, but not
 /// the names in it.
 fn cgroup_path(unit: &Unit, place: &Place) -> String {
-    let run_dir = place.runtime_root();
-    if run_dir.starts_with("/run/coracle") {
+    let runtime = place.runtime_root();
+    if runtime.parent() == Some(Path::new(USUAL_RUN_DIR)) {
         return format!("/coracle/{}", unit.id);
     }
-    let tag: String = coracle_core::oci::Digest::of(run_dir.as_os_str().as_encoded_bytes())
-        .hex()
-        .chars()
-        .take(12)
-        .collect();
+    let tag: String = Digest::of(runtime.as_os_str().as_encoded_bytes()).hex().chars().take(12).collect();
     format!("/coracle/{tag}-{}", unit.id)
 }

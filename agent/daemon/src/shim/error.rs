@@ -5,8 +5,13 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use coracle_core::bundle::BundleError;
+use coracle_core::seccomp::SeccompError;
+use coracle_host::devices::DeviceError;
 use coracle_host::mounts::MountError;
 use coracle_host::runtime::RuntimeError;
+use coracle_host::seccomp::ProfileError;
+use coracle_host::users::LookupError;
 use coracle_host::volumes::VolumeError;
 
 /// A workload cannot run; its words are the agent's error.
@@ -20,6 +25,16 @@ pub(crate) enum ShimError {
     MissingSource(PathBuf),
     #[error("the root cannot be mounted")]
     Mount(#[from] MountError),
+    #[error(transparent)]
+    User(#[from] LookupError),
+    #[error(transparent)]
+    Profile(#[from] ProfileError),
+    #[error("its system call filter cannot be made")]
+    Filter(#[from] SeccompError),
+    #[error("its bundle cannot be made")]
+    Bundle(#[from] BundleError),
+    #[error(transparent)]
+    Device(#[from] DeviceError),
     #[error(transparent)]
     Volume(#[from] VolumeError),
     #[error(transparent)]
