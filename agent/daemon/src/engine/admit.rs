@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use coracle_core::compose::{self, Condition, Defaults, Service, UpdateOrder};
+use coracle_core::compose::{self, Condition, Defaults, FailureAction, Service, UpdateOrder};
 use coracle_core::desired::{self, Desired, Facts, Received, Scope, Tags, Unsigned};
 use coracle_core::fault::{Code, Fault};
 use coracle_core::gate::Approval;
@@ -96,8 +96,8 @@ fn target(settings: &Settings, desired: &Desired, document: Digest, now: Timesta
             soak_s: policy.soak_s,
             attempts: policy.attempts,
             on_failure: match policy.on_failure {
-                compose::FailureAction::Rollback => OnFailure::Rollback,
-                compose::FailureAction::Pause => OnFailure::Pause,
+                FailureAction::Rollback => OnFailure::Rollback,
+                FailureAction::Pause => OnFailure::Pause,
             },
         },
         approval: Approval::Pending,
@@ -116,6 +116,13 @@ fn not_built(name: &ServiceName, service: &Service) -> Option<String> {
     }
     if service.update.order == UpdateOrder::StartFirst {
         return Some(format!("services.{name}.deploy.update_config.order: only stop-first is built"));
+    }
+    let policy = |key, instead| format!("services.{name}.deploy.update_config.{key}: use policy.{instead}");
+    if service.update.monitor_ms.is_some() {
+        return Some(policy("monitor", "soak"));
+    }
+    if service.update.failure_action == FailureAction::Pause {
+        return Some(policy("failure_action", "onFailure"));
     }
     None
 }

@@ -6,6 +6,8 @@ mod limits;
 mod mounts;
 mod network;
 mod node;
+#[cfg(test)]
+mod page;
 mod security;
 mod service;
 #[cfg(test)]

@@ -11,7 +11,7 @@ use crate::compose::form::{parse_hostname, parse_path, parse_user, split_words};
 const IMAGE_BYTES_MAX: usize = 512;
 
 /// Keys that Compose has and this subset has not, with what to do instead.
-const HINTS: [(&str, &str); 9] = [
+pub(super) const HINTS: [(&str, &str); 9] = [
     ("build", "images are built by the operator; name one with image"),
     ("container_name", "a container is named after its project and service"),
     ("env_file", "files of the operator are read before a document is sent; use environment"),
