@@ -22,8 +22,7 @@ const fn need<'a>(program: &'a str, package: &'a str, why: &'a str) -> Need<'a> 
 
 /// What tests and the demonstration start.
 const TESTS: &[Need] = &[
-    need("cc", "gcc", "compiles the C and assembly parts of ring and zstd"),
-    need("ld", "libc6-dev", "links programs"),
+    need("cc", "gcc libc6-dev", "compiles the C and assembly parts of ring and zstd"),
     need("mosquitto", "mosquitto", "the MQTT broker"),
     need("mosquitto_pub", "mosquitto-clients", "an MQTT client that is not ours"),
     need("docker-registry", "docker-registry", "the registry"),
@@ -42,6 +41,7 @@ const UNITS: &[Need] = &[need("systemd-analyze", "systemd", "verifies the units"
 
 /// What the benchmark compares with.
 const PEERS: &[Need] = &[
+    need("losetup", "mount", "disks that count what is written to them"),
     need("podman", "podman", "a peer to compare with"),
     need("containerd", "containerd", "a peer to compare with"),
     need("dockerd", "docker.io", "a peer to compare with"),

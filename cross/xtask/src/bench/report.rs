@@ -27,7 +27,7 @@ impl Report {
         }
         println!("\n{:<38} {:>10}  meaning", "figure", "value");
         for Figure { name, value, meaning } in &self.0 {
-            println!("{name:<38} {value:>10.2}  {meaning}");
+            println!("{name:<38} {value:>10.3}  {meaning}");
         }
     }
 
