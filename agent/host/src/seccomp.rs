@@ -89,7 +89,49 @@ fn version(release: &str) -> (u32, u32) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use coracle_core::bundle::{CapabilitySet, capability};
+    use coracle_core::seccomp::Target;
+
     use super::*;
+
+    /// Calls that Linux got after the containers-common profile of 2022 was written; each works on what the caller
+    /// has already.
+    const NEWER: [&str; 8] = [
+        "cachestat",
+        "fchmodat2",
+        "futex_requeue",
+        "futex_wait",
+        "futex_waitv",
+        "futex_wake",
+        "map_shadow_stack",
+        "mseal",
+    ];
+
+    /// What a container of docker's default may call whatever the arguments.
+    fn allowed(profile: &Profile, architecture: &str) -> BTreeSet<String> {
+        let capabilities = CapabilitySet::of(&capability::DEFAULT);
+        let filter = profile.resolve(&Target { architecture, capabilities, kernel: (6, 1) }).unwrap();
+        let rules = filter["syscalls"].as_array().unwrap().clone();
+        let plain =
+            rules.iter().filter(|rule| rule["action"] == "SCMP_ACT_ALLOW" && rule.get("args").is_none());
+        let names = plain.flat_map(|rule| rule["names"].as_array().unwrap());
+        names.map(|name| name.as_str().unwrap().to_owned()).collect()
+    }
+
+    #[test]
+    fn the_built_in_profile_allows_nothing_that_the_boards_own_denies() {
+        // Only where the file is installed: it is not ours to copy.
+        let Ok(theirs) = read(Path::new(PROFILES[1])) else { return };
+        for architecture in ["amd64", "arm64", "arm"] {
+            // A condition on arguments narrows in ours what it narrows in theirs, or more.
+            let (ours, theirs) =
+                (allowed(&Profile::built_in(), architecture), allowed(&theirs, architecture));
+            let more: BTreeSet<_> = ours.difference(&theirs).map(String::as_str).collect();
+            assert!(more.iter().all(|name| NEWER.contains(name)), "{architecture}: {more:?}");
+        }
+    }
 
     #[test]
     fn the_configured_profile_comes_first_and_the_built_in_last() {
