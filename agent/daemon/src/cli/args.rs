@@ -1,4 +1,6 @@
 //! The words of the command line.
+// The words are the console's help, where brackets mean what may be left out.
+#![allow(rustdoc::broken_intra_doc_links)]
 
 use std::path::PathBuf;
 
