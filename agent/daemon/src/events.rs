@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use coracle_core::fault::Fault;
-use coracle_core::rollout::{Rollout, State, Target};
+use coracle_core::rollout::{Rollout, Target};
 use tracing::{error, info, warn};
 
 use crate::engine::JournalError;
@@ -52,29 +52,16 @@ pub(crate) fn passed(before: &Rollout, after: &Rollout) {
         return;
     }
     let generation = after.under_way().or_else(|| before.under_way()).map(|target| target.generation.number);
-    match &after.state {
-        State::RollingBack { fault, .. } | State::Failed { fault, .. } | State::Broken { fault, .. } => {
-            warn!(
-                from = old.wire(),
-                to = new.wire(),
-                generation,
-                code = fault.code.wire(),
-                "rollout: {}",
-                fault.message()
-            );
-        }
-        State::Idle
-        | State::Accepted { .. }
-        | State::Waiting { .. }
-        | State::Downloading { .. }
-        | State::Staged { .. }
-        | State::Applying { .. }
-        | State::Verifying { .. }
-        | State::Succeeded { .. }
-        | State::RolledBack { .. }
-        | State::Paused { .. }
-        | State::Canceled { .. }
-        | State::Rejected { .. } => info!(from = old.wire(), to = new.wire(), generation, "rollout"),
+    match after.state.fault() {
+        Some(fault) => warn!(
+            from = old.wire(),
+            to = new.wire(),
+            generation,
+            code = fault.code.wire(),
+            "rollout: {}",
+            fault.message()
+        ),
+        None => info!(from = old.wire(), to = new.wire(), generation, "rollout"),
     }
 }
 

@@ -5,6 +5,8 @@ use serde::{Deserialize, Serialize};
 use crate::time::Timestamp;
 
 const DAY_S: u64 = 86_400;
+/// The last second whose year has four digits.
+const YEAR_9999_S: u64 = 253_402_300_799;
 
 /// A day of the week, as documents write it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,20 +73,11 @@ pub(super) fn opens(windows: &[Window], now: Timestamp) -> Option<Timestamp> {
     Some(soonest.unwrap_or(Timestamp(u64::MAX)))
 }
 
-/// `2026-09-12T23:30Z`, after the civil-from-days method: years of 365.2425 days that start on 1 March.
+/// `2026-09-12T23:30Z`; a moment beyond all calendars is `never`.
 pub(super) fn iso_minute(at: Timestamp) -> String {
-    let (days, seconds) = (at.0 / DAY_S, at.0 % DAY_S);
-    if days > 2_932_896 {
-        return "never".to_owned(); // Beyond the year 9999.
+    if at.0 > YEAR_9999_S {
+        return "never".to_owned();
     }
-    let shifted = days + 719_468;
-    let era = shifted / 146_097;
-    let day_of_era = shifted % 146_097;
-    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let shifted_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
-    let month = if shifted_month < 10 { shifted_month + 3 } else { shifted_month - 9 };
-    let year = year_of_era + era * 400 + u64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day:02}T{:02}:{:02}Z", seconds / 3600, seconds / 60 % 60)
+    let text = at.rfc3339();
+    text.get(..16).map_or_else(|| text.clone(), |minute| format!("{minute}Z"))
 }

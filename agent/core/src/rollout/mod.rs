@@ -224,6 +224,52 @@ pub enum State {
     },
 }
 
+impl State {
+    /// What went wrong, where the state tells of something that did.
+    #[must_use]
+    pub fn fault(&self) -> Option<&Fault> {
+        match self {
+            Self::RollingBack { fault, .. }
+            | Self::RolledBack { fault, .. }
+            | Self::Failed { fault, .. }
+            | Self::Broken { fault, .. }
+            | Self::Paused { fault, .. }
+            | Self::Rejected { fault } => Some(fault),
+            Self::Idle
+            | Self::Accepted { .. }
+            | Self::Waiting { .. }
+            | Self::Downloading { .. }
+            | Self::Staged { .. }
+            | Self::Applying { .. }
+            | Self::Verifying { .. }
+            | Self::Succeeded { .. }
+            | Self::Canceled { .. } => None,
+        }
+    }
+
+    /// Counts the tries of what is being done; 1 where it is done once.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        match self {
+            Self::Downloading { attempt, .. }
+            | Self::RollingBack { attempt, .. }
+            | Self::Broken { attempt, .. } => *attempt,
+            Self::Idle
+            | Self::Accepted { .. }
+            | Self::Waiting { .. }
+            | Self::Staged { .. }
+            | Self::Applying { .. }
+            | Self::Verifying { .. }
+            | Self::Succeeded { .. }
+            | Self::RolledBack { .. }
+            | Self::Failed { .. }
+            | Self::Paused { .. }
+            | Self::Canceled { .. }
+            | Self::Rejected { .. } => 1,
+        }
+    }
+}
+
 /// A generation that failed its trial.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Bad {
@@ -296,6 +342,14 @@ impl Rollout {
             | State::Canceled { .. }
             | State::Rejected { .. } => None,
         }
+    }
+
+    /// The candidate that has taken the place of the good deployment.
+    #[must_use]
+    pub fn on_trial(&self) -> Option<&Deployment> {
+        let moved =
+            matches!(self.state, State::Applying { .. } | State::Verifying { .. } | State::Paused { .. });
+        self.candidate().filter(|_| moved)
     }
 
     /// Whether this generation failed its trial before.

@@ -120,15 +120,6 @@ fn network(text: &str) -> Result<NetworkMode, String> {
     }
 }
 
-fn platform(text: &str) -> Result<Platform, String> {
-    let mut parts = text.split('/').map(str::to_owned);
-    let (os, architecture, variant) = (parts.next(), parts.next(), parts.next());
-    let (Some(os), Some(architecture), None) = (os, architecture, parts.next()) else {
-        return Err(format!("{text:?} is not os/architecture[/variant], e.g. linux/arm/v7"));
-    };
-    Ok(Platform { os, architecture, variant, os_version: None, os_features: Vec::new() })
-}
-
 fn device_id(reading: &mut Reading, board: &Surroundings) -> Result<DeviceId, ConfigError> {
     const KEY: &str = "device_id";
     if let Some(id) = reading.parsed(KEY, |text| DeviceId::parse(text).map_err(|error| error.to_string()))? {
@@ -179,7 +170,7 @@ fn platforms(reading: &mut Reading) -> Result<Vec<Platform>, ConfigError> {
         ));
     }
     let parse = |(text, line): &(String, usize)| {
-        platform(text).map_err(|problem| reading.mistake(KEY, Some(*line), problem))
+        Platform::parse(text).map_err(|error| reading.mistake(KEY, Some(*line), error.to_string()))
     };
     texts.iter().map(parse).collect()
 }

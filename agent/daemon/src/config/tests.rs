@@ -234,7 +234,7 @@ fn one_platform_or_a_list_of_them_is_taken() {
         |text| settings_of(text).unwrap().platforms.iter().map(ToString::to_string).collect::<Vec<_>>();
     assert_eq!(shown("platform = \"linux/arm/v7\""), ["linux/arm/v7"]);
     assert_eq!(shown("platform = [\"linux/arm64\", \"linux/arm/v7\"]").len(), 2);
-    assert!(settings_of("platform = \"arm\"").is_err());
+    assert!(settings_of("platform = \"linux/arm/v7/more\"").is_err());
 }
 
 /// A root with the files given, and its removal.

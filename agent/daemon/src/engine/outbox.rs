@@ -11,7 +11,7 @@ use coracle_core::oci::Digest;
 use coracle_core::oci::Platform;
 use coracle_core::record::Record;
 use coracle_core::reported::{self, Agent, Event, Progress, State, Status};
-use coracle_core::rollout::{self, Rollout};
+use coracle_core::rollout::Rollout;
 use coracle_core::time::Timestamp;
 use coracle_host::channel::{ChannelHandle, Publish, Qos};
 use coracle_host::clock;
@@ -160,7 +160,7 @@ impl Outbox {
             self.event(from, Status::Superseded, Some(&old.generation), None);
         }
         let generation = after.under_way().or(before.under_way()).map(|target| &target.generation);
-        self.event(from, to, generation, fault(&after.state));
+        self.event(from, to, generation, after.state.fault());
         self.soon(if to.is_terminal() { Duration::ZERO } else { DEBOUNCE });
     }
 
@@ -266,26 +266,5 @@ pub(crate) fn describe_agent(settings: &Settings, platforms: &[Platform], runtim
             Trust::Signed => "signed".to_owned(),
             Trust::Unsigned => "none".to_owned(),
         },
-    }
-}
-
-fn fault(state: &rollout::State) -> Option<&Fault> {
-    use rollout::State as At;
-    match state {
-        At::RollingBack { fault, .. }
-        | At::RolledBack { fault, .. }
-        | At::Failed { fault, .. }
-        | At::Broken { fault, .. }
-        | At::Paused { fault, .. }
-        | At::Rejected { fault } => Some(fault),
-        At::Idle
-        | At::Accepted { .. }
-        | At::Waiting { .. }
-        | At::Downloading { .. }
-        | At::Staged { .. }
-        | At::Applying { .. }
-        | At::Verifying { .. }
-        | At::Succeeded { .. }
-        | At::Canceled { .. } => None,
     }
 }

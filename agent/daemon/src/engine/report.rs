@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use coracle_core::deployment::Generation;
-use coracle_core::fault::Fault;
 use coracle_core::limits::STATE_BYTES_MAX;
 use coracle_core::record::Record;
 use coracle_core::reported::{
@@ -85,26 +84,13 @@ pub(super) fn state(record: &Record, facts: &Facts<'_>) -> State {
 }
 
 fn deployment(rollout: &Rollout, since: Timestamp) -> Deployment {
-    use rollout::State as At;
-    let (reasons, attempt, error): (Vec<String>, u32, Option<&Fault>) = match &rollout.state {
-        At::Waiting { reasons, .. } => (reasons.iter().map(ToString::to_string).collect(), 1, None),
-        At::Downloading { attempt, .. } => (Vec::new(), *attempt, None),
-        At::RollingBack { attempt, fault, .. } | At::Broken { attempt, fault, .. } => {
-            (Vec::new(), *attempt, Some(fault))
-        }
-        At::RolledBack { fault, .. }
-        | At::Failed { fault, .. }
-        | At::Paused { fault, .. }
-        | At::Rejected { fault } => (Vec::new(), 1, Some(fault)),
-        At::Idle
-        | At::Accepted { .. }
-        | At::Staged { .. }
-        | At::Applying { .. }
-        | At::Verifying { .. }
-        | At::Succeeded { .. }
-        | At::Canceled { .. } => (Vec::new(), 1, None),
+    let reasons = if let rollout::State::Waiting { reasons, .. } = &rollout.state {
+        reasons.iter().map(ToString::to_string).collect()
+    } else {
+        Vec::new()
     };
-    Deployment { status: Status::of(&rollout.state), reasons, attempt, since, error: error.cloned() }
+    let (status, attempt) = (Status::of(&rollout.state), rollout.state.attempt());
+    Deployment { status, reasons, attempt, since, error: rollout.state.fault().cloned() }
 }
 
 fn running(rollout: &Rollout, workloads: &[Seen]) -> Running {
@@ -129,24 +115,8 @@ fn running(rollout: &Rollout, workloads: &[Seen]) -> Running {
 
 /// The generation whose workloads are there: the candidate from the switch on, else the good one.
 fn applied(rollout: &Rollout) -> Option<&Generation> {
-    use rollout::State as At;
-    match &rollout.state {
-        At::Applying { candidate, .. } | At::Verifying { candidate, .. } | At::Paused { candidate, .. } => {
-            Some(&candidate.generation)
-        }
-        At::Idle
-        | At::Accepted { .. }
-        | At::Waiting { .. }
-        | At::Downloading { .. }
-        | At::Staged { .. }
-        | At::Succeeded { .. }
-        | At::RollingBack { .. }
-        | At::RolledBack { .. }
-        | At::Failed { .. }
-        | At::Broken { .. }
-        | At::Canceled { .. }
-        | At::Rejected { .. } => rollout.active.as_ref().map(|active| &active.generation),
-    }
+    let candidate = rollout.on_trial().or(rollout.active.as_ref());
+    candidate.map(|deployment| &deployment.generation)
 }
 
 fn health(status: &supervise::Status) -> Health {
