@@ -12,6 +12,7 @@ use crate::config::Settings;
 use crate::engine::{Clock, Engine, Have, Journal, Outbox, Parts, Workers, channel_config, describe_agent};
 use crate::events;
 use crate::exit::{Exit, Failure, chain};
+use crate::local;
 
 /// Answers of workers that may wait for the loop.
 const ANSWERS: usize = 8;
@@ -46,6 +47,8 @@ async fn run(settings: Settings) -> Result<Exit, Failure> {
     let board = context::board(&settings, None)?;
     let images = Arc::new(context::images(&settings, &store, None)?);
     let units = context::units(&settings, &store)?;
+    let (state_dir, hands) = (settings.state_dir.clone(), units.clone());
+    tokio::task::spawn_blocking(move || local::bring_back(&state_dir, &hands));
     let (answer, answers) = mpsc::channel(ANSWERS);
     let have = Have::default();
     let (handle, channel) = match &settings.broker {

@@ -9,6 +9,7 @@ mod exit;
 mod faults;
 mod health;
 mod images;
+mod local;
 mod retain;
 mod shim;
 mod units;

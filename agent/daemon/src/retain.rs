@@ -9,6 +9,7 @@ use coracle_host::supervise::Direct;
 
 use crate::config::Settings;
 use crate::engine::{Journal, JournalError};
+use crate::local;
 
 /// The manifests that the record or a workload on this board needs.
 ///
@@ -19,6 +20,7 @@ pub(crate) fn needed(settings: &Settings, direct: &Direct) -> Result<BTreeSet<Di
     let mut manifests = of_record(&record);
     let units = direct.list().into_iter().filter_map(|status| direct.unit(&status.id).ok());
     manifests.extend(units.map(|unit| unit.workload.image.manifest));
+    manifests.extend(local::all(&settings.state_dir).into_iter().map(|local| local.workload.image.manifest));
     Ok(manifests)
 }
 

@@ -13,6 +13,7 @@ use super::args::Run;
 use super::{attach, context, out, progress, pull};
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
+use crate::local;
 use crate::units::Units;
 
 /// Runs an image as the command line says.
@@ -33,10 +34,16 @@ pub(super) fn run(settings: &Settings, args: &Run) -> Result<Exit, Failure> {
         manifest: record.manifest,
         platform: record.platform,
     };
-    start(&units, &id, &Workload { service, image }, args)
+    start(settings, &units, &id, &Workload { service, image }, args)
 }
 
-fn start(units: &Units, id: &WorkloadId, workload: &Workload, args: &Run) -> Result<Exit, Failure> {
+fn start(
+    settings: &Settings,
+    units: &Units,
+    id: &WorkloadId,
+    workload: &Workload,
+    args: &Run,
+) -> Result<Exit, Failure> {
     let wrong = |error: &dyn std::error::Error| Failure::new(Exit::Unexpected, error);
     let unit = units.unit(id, workload).map_err(|error| wrong(&error))?;
     let started = units.direct.start(&unit);
@@ -45,12 +52,14 @@ fn start(units: &Units, id: &WorkloadId, workload: &Workload, args: &Run) -> Res
         let _ = units.direct.remove(id);
         return Err(wrong(&error));
     }
+    local::remember(&settings.state_dir, id, workload).map_err(|error| wrong(&error))?;
     if args.detach {
         out::line(id);
         return Ok(Exit::Done);
     }
     let ended = attach::until_end(&units.direct, id, attach::Streams::of(&workload.service))?;
     if args.rm {
+        local::forget(&settings.state_dir, id).map_err(|error| wrong(&error))?;
         units.direct.remove(id).map_err(|error| wrong(&error))?;
     }
     Ok(ended)

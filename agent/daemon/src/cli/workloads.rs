@@ -14,6 +14,7 @@ use super::args::{Logs, Ps, Rm, Stop};
 use super::{context, out};
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
+use crate::local;
 
 /// Between two looks at a log that is followed; the file is in memory.
 const FOLLOW_EVERY: Duration = Duration::from_millis(200);
@@ -108,6 +109,8 @@ pub(super) fn rm(settings: &Settings, args: &Rm) -> Result<Exit, Failure> {
         }
         let wrong = |error| Failure::new(Exit::Unexpected, &error);
         direct.stop(&status.id).map_err(wrong)?;
+        let forgotten = local::forget(&settings.state_dir, &status.id);
+        forgotten.map_err(|error| Failure::new(Exit::Unexpected, &error))?;
         direct.remove(&status.id).map_err(wrong)?;
         out::line(status.id);
         Ok(())
