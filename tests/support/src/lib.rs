@@ -6,6 +6,8 @@
 pub mod agent;
 #[cfg(feature = "protocols")]
 pub mod archive;
+#[cfg(feature = "protocols")]
+pub mod broker;
 pub mod faults;
 pub mod images;
 pub mod process;

@@ -30,6 +30,20 @@ pub(super) enum End {
     Lost(Lost, Option<Instant>),
 }
 
+/// How often in a row a stranger's word was found on the presence topic before that counts as a namesake: a broker that
+/// was restored from an old copy shows one, once.
+const STRANGERS_MAX: u32 = 2;
+
+/// What one connection leaves to the next. Few brokers say that a session was taken over, and none does in MQTT 3.1.1;
+/// but whoever takes it leaves its own presence behind.
+#[derive(Default)]
+pub(super) struct Memory {
+    /// The presence documents of the last connection that stood.
+    said: Vec<Bytes>,
+    /// Connections in a row that found another one.
+    strangers: u32,
+}
+
 pub(super) struct Session<'a> {
     pub(super) config: &'a ChannelConfig,
     pub(super) sid: &'a str,
@@ -46,6 +60,11 @@ struct Standing {
     sent: Option<(Publish, Instant)>,
     /// The presence the broker should hold now.
     presence: Bytes,
+    will: Bytes,
+    /// The presence documents of the last connection; none before the first.
+    said_before: Vec<Bytes>,
+    /// Connections in a row that found a stranger's presence; one that was too short to find any changes nothing.
+    strangers: u32,
     /// When the presence is to be said again.
     repair_at: Option<Instant>,
     repaired_at: Option<Instant>,
@@ -56,9 +75,9 @@ struct Standing {
 
 impl Session<'_> {
     /// Connects and stays until the connection is lost or `stop` says so.
-    pub(super) async fn run(&self, stop: &mut watch::Receiver<bool>) -> End {
+    pub(super) async fn run(&self, memory: &mut Memory, stop: &mut watch::Receiver<bool>) -> End {
         let mut standing = tokio::select! {
-            opened = self.open() => match opened {
+            opened = self.open(memory) => match opened {
                 Ok(standing) => standing,
                 Err(lost) => return End::Lost(lost, None),
             },
@@ -70,6 +89,8 @@ impl Session<'_> {
             lost = self.stay(&mut standing) => Some(lost),
             () = asked(stop) => None,
         };
+        memory.strangers = standing.strangers;
+        memory.said = vec![standing.presence.clone(), standing.will.clone()];
         let end = match lost {
             Some(lost) => End::Lost(lost, Some(since)),
             None => {
@@ -84,9 +105,10 @@ impl Session<'_> {
         end
     }
 
-    async fn open(&self) -> Result<Standing, Lost> {
+    async fn open(&self, memory: &Memory) -> Result<Standing, Lost> {
         let presence = &self.config.presence;
-        let terms = Terms::read(self.config, self.keepalive_s, (presence.will)(self.sid))?;
+        let will = Bytes::from((presence.will)(self.sid));
+        let terms = Terms::read(self.config, self.keepalive_s, will.to_vec())?;
         let mut filters = self.config.subscriptions.clone();
         filters.push(presence.topic.clone());
         let inbox = Inbox::new(&filters);
@@ -112,6 +134,9 @@ impl Session<'_> {
             inbox,
             sent: None,
             presence: Bytes::new(),
+            will,
+            said_before: memory.said.clone(),
+            strangers: memory.strangers,
             repair_at: Some(now),
             repaired_at: None,
             heard_at: now,
@@ -122,10 +147,9 @@ impl Session<'_> {
     async fn stay(&self, standing: &mut Standing) -> Lost {
         let patience = Duration::from_secs(u64::from(self.keepalive_s) * 2);
         loop {
-            if let Err(lost) = self.send(standing) {
+            if let Err(lost) = self.send(standing).and_then(|()| self.take(standing)) {
                 return lost;
             }
-            self.take(standing);
             let unanswered = standing.sent.as_ref().map_or(standing.heard_at, |(_, at)| *at);
             let watchdog = standing.heard_at.min(unanswered) + patience;
             tokio::select! {
@@ -180,18 +204,22 @@ impl Session<'_> {
     }
 
     /// Moves messages from the inbox to the owner's side; the device's own presence is looked after here.
-    fn take(&self, standing: &mut Standing) {
+    fn take(&self, standing: &mut Standing) -> Result<(), Lost> {
         while standing.waiting.is_none() {
             let Some(message) = standing.inbox.next() else { break };
             let Incoming { topic, payload, retained } = message;
             if topic != self.config.presence.topic {
                 standing.waiting = Some(ChannelEvent::Message { topic, payload, retained });
-            } else if !retained && payload != standing.presence {
-                // An old will, or a namesake's word. What was retained at the subscription is older than the birth.
-                let earliest = standing.repaired_at.map(|at| at + REPAIR_EVERY);
-                standing.repair_at = Some(earliest.unwrap_or_else(Instant::now).max(Instant::now()));
+            } else if retained {
+                standing.found(&payload)?;
+            } else if payload != standing.presence {
+                // An old will, or a namesake's word.
+                let now = Instant::now();
+                let earliest = standing.repaired_at.map_or(now, |at| at + REPAIR_EVERY);
+                standing.repair_at = Some(earliest.max(now));
             }
         }
+        Ok(())
     }
 
     /// Sends what is left, the farewell and DISCONNECT.
@@ -226,6 +254,23 @@ impl Session<'_> {
 
     fn is_presence(&self, publish: &Publish) -> bool {
         publish.topic == self.config.presence.topic
+    }
+}
+
+impl Standing {
+    /// Judges the presence that was there before this connection's birth.
+    fn found(&mut self, payload: &Bytes) -> Result<(), Lost> {
+        let own =
+            self.said_before.is_empty() || self.said_before.contains(payload) || *payload == self.presence;
+        if own || payload.is_empty() {
+            self.strangers = 0;
+            return Ok(());
+        }
+        self.strangers = self.strangers.saturating_add(1);
+        if self.strangers < STRANGERS_MAX {
+            return Ok(());
+        }
+        Err(Lost::new(Loss::TakenOver, "another client speaks with this device's id"))
     }
 }
 

@@ -8,7 +8,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::time::sleep;
 
 use super::outbox::Shared;
-use super::session::{End, Session, asked};
+use super::session::{End, Memory, Session, asked};
 use super::{ChannelConfig, ChannelEvent};
 
 pub(super) async fn run(
@@ -20,6 +20,7 @@ pub(super) async fn run(
     let shortened = |ms: u64| Duration::from_millis(ms / u64::from(config.reconnect_speedup.max(1)));
     let splay_ms = u64::try_from(config.first_connect_splay.as_millis()).unwrap_or(u64::MAX);
     let mut reconnect = Reconnect::default();
+    let mut memory = Memory::default();
     let mut wait = Duration::from_millis(Reconnect::first_ms(splay_ms, chance()));
     loop {
         tokio::select! {
@@ -29,7 +30,7 @@ pub(super) async fn run(
         let sid = session_id();
         let keepalive_s = keepalive_s(config.keepalive_s, chance());
         let session = Session { config: &config, sid: &sid, outbox: &outbox, events: &events, keepalive_s };
-        let (lost, since) = match session.run(&mut stop).await {
+        let (lost, since) = match session.run(&mut memory, &mut stop).await {
             End::Left => return,
             End::Lost(lost, since) => (lost, since),
         };

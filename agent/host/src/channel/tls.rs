@@ -31,7 +31,7 @@ pub(super) enum TlsError {
     NoCertificate { path: PathBuf },
     #[error("no bundle of public authorities is installed; set broker.ca_file")]
     NoBundle,
-    #[error("client certificate and key do not fit")]
+    #[error("client certificate or key cannot be used")]
     Rustls(#[from] rustls::Error),
 }
 
@@ -79,12 +79,27 @@ fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
         .map_err(|source| TlsError::Read { path: path.to_owned(), source })
 }
 
-/// Whether the broker refused this device's certificate, as its alert says.
-pub(super) fn refused_certificate(error: &io::Error) -> bool {
-    let rustls = error.get_ref().and_then(|inner| inner.downcast_ref::<rustls::Error>());
+/// Whether the broker refused this device's certificate, as the alert somewhere in `error`'s causes says.
+pub(super) fn refused_certificate(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        let alert = match wrapped {
+            Some(inner) => inner.downcast_ref::<rustls::Error>(),
+            None => error.downcast_ref::<rustls::Error>(),
+        };
+        if alert.is_some_and(is_refusal) {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+fn is_refusal(error: &rustls::Error) -> bool {
     matches!(
-        rustls,
-        Some(rustls::Error::AlertReceived(
+        error,
+        rustls::Error::AlertReceived(
             AlertDescription::CertificateRequired
                 | AlertDescription::BadCertificate
                 | AlertDescription::UnsupportedCertificate
@@ -93,6 +108,6 @@ pub(super) fn refused_certificate(error: &io::Error) -> bool {
                 | AlertDescription::CertificateUnknown
                 | AlertDescription::UnknownCA
                 | AlertDescription::AccessDenied
-        ))
+        )
     )
 }

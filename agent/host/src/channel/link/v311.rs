@@ -2,9 +2,9 @@
 
 use coracle_core::retry::Loss;
 use rumqttc_v4::{
-    AsyncClient, ConnectReturnCode, ConnectionError, Event, EventLoop, LastWill, MqttOptions, NetworkOptions,
-    Packet, PublishOptions, QoS, StateError, SubscribeFilter, SubscribeReasonCode, TlsConfiguration,
-    TlsError, Transport,
+    AsyncClient, ConnectReturnCode, ConnectionError, Error as Malformed, Event, EventLoop, LastWill,
+    MqttOptions, NetworkOptions, Packet, PublishOptions, QoS, StateError, SubscribeFilter,
+    SubscribeReasonCode, TlsConfiguration, Transport,
 };
 use tokio::sync::mpsc;
 
@@ -93,15 +93,20 @@ pub(super) fn publish(client: &AsyncClient, publish: &Publish) -> Result<(), Los
 
 #[allow(clippy::wildcard_enum_match_arm)] // The library's enums may grow; the rest is the network's.
 fn lost(error: &ConnectionError) -> Lost {
+    let refused = match error {
+        // The library does not name this one as its error's source.
+        ConnectionError::MqttState(StateError::Deserialization(source)) => tls::refused_certificate(source),
+        _ => tls::refused_certificate(error),
+    };
+    if refused {
+        let cause = format!("the broker refused this device's certificate: {}", chain(error));
+        return Lost::new(Loss::Credentials, cause);
+    }
     match error {
         ConnectionError::ConnectionRefused(code) => refused_connection(*code),
-        ConnectionError::Io(io) | ConnectionError::MqttState(StateError::Io(io))
-            if tls::refused_certificate(io) =>
-        {
-            Lost::new(Loss::Credentials, format!("the broker refused this device's certificate: {io}"))
-        }
-        ConnectionError::Tls(TlsError::Io(io)) if tls::refused_certificate(io) => {
-            Lost::new(Loss::Credentials, format!("the broker refused this device's certificate: {io}"))
+        // The library reads and decodes in one step, so a broken connection can look like a broken packet.
+        ConnectionError::MqttState(StateError::Deserialization(Malformed::Io(_))) => {
+            Lost::new(Loss::Network, chain(error))
         }
         ConnectionError::NotConnAck(_)
         | ConnectionError::SessionStateMismatch { .. }

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use coracle_core::retry::Loss;
 use rumqttc_v5::{
-    AsyncClient, ConnectReturnCode, ConnectionError, DisconnectReasonCode, Event, EventLoop, LastWill,
-    LastWillProperties, MqttOptions, Packet, PublishOptions, PublishProperties, QoS, StateError,
-    SubscribeFilter, SubscribeReasonCode, TlsConfiguration, TlsError, Transport,
+    AsyncClient, ConnectReturnCode, ConnectionError, DisconnectReasonCode, Error as Malformed, Event,
+    EventLoop, LastWill, LastWillProperties, MqttOptions, Packet, PublishOptions, PublishProperties, QoS,
+    StateError, SubscribeFilter, SubscribeReasonCode, TlsConfiguration, Transport,
 };
 use tokio::sync::mpsc;
 
@@ -118,19 +118,24 @@ pub(super) fn publish(client: &AsyncClient, publish: &Publish) -> Result<(), Los
 
 #[allow(clippy::wildcard_enum_match_arm)] // The library's enums may grow; the rest is the network's.
 fn lost(error: &ConnectionError) -> Lost {
+    let refused = match error {
+        // The library does not name this one as its error's source.
+        ConnectionError::MqttState(StateError::Deserialization(source)) => tls::refused_certificate(source),
+        _ => tls::refused_certificate(error),
+    };
+    if refused {
+        let cause = format!("the broker refused this device's certificate: {}", chain(error));
+        return Lost::new(Loss::Credentials, cause);
+    }
     match error {
         ConnectionError::ConnectionRefused(code) => refused_connection(*code),
         ConnectionError::MqttState(StateError::ConnFail { reason }) => refused_connection(*reason),
         ConnectionError::MqttState(StateError::ServerDisconnect { reason_code, .. }) => {
             disconnected(*reason_code)
         }
-        ConnectionError::Io(io) | ConnectionError::MqttState(StateError::Io(io))
-            if tls::refused_certificate(io) =>
-        {
-            Lost::new(Loss::Credentials, format!("the broker refused this device's certificate: {io}"))
-        }
-        ConnectionError::Tls(TlsError::Io(io)) if tls::refused_certificate(io) => {
-            Lost::new(Loss::Credentials, format!("the broker refused this device's certificate: {io}"))
+        // The library reads and decodes in one step, so a broken connection can look like a broken packet.
+        ConnectionError::MqttState(StateError::Deserialization(Malformed::Io(_))) => {
+            Lost::new(Loss::Network, chain(error))
         }
         ConnectionError::NotConnAck(_) | ConnectionError::SessionStateMismatch { .. } => {
             Lost::new(Loss::Protocol, chain(error))
