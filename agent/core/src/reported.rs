@@ -275,7 +275,7 @@ impl State {
     }
 }
 
-/// The non-retained `event` document: one transition.
+/// The non-retained `event` document: one transition, or another attempt after a failed one.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Event<'a> {
     /// `event/v1`.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use coracle_core::fault::Fault;
-use coracle_core::rollout::{Rollout, Target};
+use coracle_core::rollout::{Rollout, State, Target};
 use tracing::{error, info, warn};
 
 use crate::engine::JournalError;
@@ -48,7 +48,9 @@ pub(crate) fn refused(from: &str, fault: &Fault) {
 /// A rollout passed from one state to another.
 pub(crate) fn passed(before: &Rollout, after: &Rollout) {
     let (old, new) = (crate::engine::status(&before.state), crate::engine::status(&after.state));
-    if old == new {
+    // Another attempt of the same is told for its reason; a refusal was told where it happened.
+    let told = old == new && before.state.attempt() == after.state.attempt();
+    if told || matches!(after.state, State::Rejected { .. }) {
         return;
     }
     let generation = after.under_way().or_else(|| before.under_way()).map(|target| target.generation.number);

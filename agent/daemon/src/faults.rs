@@ -118,6 +118,11 @@ pub(crate) fn crash_loop(id: &WorkloadId, status: &Status) -> Fault {
     workload(Fault::new(Code::Exited, &message), id).hint(&format!("coracle logs {id}"))
 }
 
+/// A candidate that does not run yet.
+pub(crate) fn not_running(id: &WorkloadId) -> Fault {
+    workload(Fault::new(Code::HealthTimeout, &format!("{id} does not run")), id)
+}
+
 /// A candidate that ended, or never started.
 pub(crate) fn ended(id: &WorkloadId, status: &Status) -> Fault {
     let reason = status.error.as_ref().map_or_else(|| how(status), |error| format!(": {error}"));

@@ -136,6 +136,9 @@ pub enum State {
         attempt: u32,
         /// Not before then.
         start_at: Timestamp,
+        /// How the attempt before failed.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        fault: Option<Fault>,
     },
     /// Everything is verified and unpacked.
     Staged {
@@ -235,10 +238,10 @@ impl State {
             | Self::Broken { fault, .. }
             | Self::Paused { fault, .. }
             | Self::Rejected { fault } => Some(fault),
+            Self::Downloading { fault, .. } => fault.as_ref(),
             Self::Idle
             | Self::Accepted { .. }
             | Self::Waiting { .. }
-            | Self::Downloading { .. }
             | Self::Staged { .. }
             | Self::Applying { .. }
             | Self::Verifying { .. }
@@ -365,8 +368,8 @@ impl Rollout {
 /// How the candidate looks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Observation {
-    /// Not all of it runs or is healthy yet.
-    Starting,
+    /// Not all of it runs or is healthy yet; what is still wrong, where something can be named.
+    Starting(Option<Fault>),
     /// All of it runs and is healthy.
     Healthy,
     /// Some of it failed for good.

@@ -35,8 +35,8 @@ pub fn next(rollout: Rollout, event: Event, now: Timestamp) -> Rollout {
         Event::ApplyFailed(_, fault) | Event::Observed(_, Observation::Unhealthy(fault)) => {
             trial_failed(rollout, fault, now)
         }
-        Event::Observed(_, Observation::Starting) => trial(rollout, Trial::Starting(now), now),
-        Event::Observed(_, Observation::Healthy) => trial(rollout, Trial::Healthy(now), now),
+        Event::Observed(_, Observation::Starting(why)) => trial(rollout, Trial::Starting(now), why, now),
+        Event::Observed(_, Observation::Healthy) => trial(rollout, Trial::Healthy(now), None, now),
         Event::Restored(_) => restored(rollout),
         Event::RestoreFailed(_, fault) => restore_failed(rollout, fault, now),
         Event::Tick => tick(rollout, now),
@@ -72,7 +72,9 @@ fn started(rollout: Rollout, now: Timestamp) -> Rollout {
         State::Verifying { target, candidate, .. } => {
             State::Verifying { target, candidate, trial: Trial::Starting(now) }
         }
-        State::Downloading { target, attempt, .. } => State::Downloading { target, attempt, start_at: now },
+        State::Downloading { target, attempt, fault, .. } => {
+            State::Downloading { target, attempt, start_at: now, fault }
+        }
         State::RollingBack { target, fault, attempt, .. } => {
             State::RollingBack { target, fault, attempt, start_at: now }
         }
@@ -129,7 +131,7 @@ fn gates(rollout: Rollout, reasons: Vec<Reason>, now: Timestamp) -> Rollout {
     let state = match rollout.state {
         State::Accepted { target } | State::Waiting { target, held: Held::BeforeDownload, .. } => {
             if reasons.is_empty() {
-                State::Downloading { target, attempt: 1, start_at: now }
+                State::Downloading { target, attempt: 1, start_at: now, fault: None }
             } else {
                 State::Waiting { target, held: Held::BeforeDownload, reasons }
             }
@@ -172,7 +174,7 @@ fn stage_failed(rollout: Rollout, fault: Fault, now: Timestamp) -> Rollout {
         }
         Class::Transient => {
             let start_at = now.after(pause_s(attempt, &target));
-            State::Downloading { target, attempt: attempt.saturating_add(1), start_at }
+            State::Downloading { target, attempt: attempt.saturating_add(1), start_at, fault: Some(fault) }
         }
     };
     Rollout { state, ..rollout }
@@ -253,13 +255,13 @@ fn is_its_own_fault(code: Code) -> bool {
 }
 
 /// The candidate is watched: it must become healthy in time, and then stay so without a break.
-fn trial(rollout: Rollout, seen: Trial, now: Timestamp) -> Rollout {
+fn trial(rollout: Rollout, seen: Trial, why: Option<Fault>, now: Timestamp) -> Rollout {
     let State::Verifying { target, candidate, trial } = rollout.state else { return rollout };
     let rest = Rollout { state: State::Idle, ..rollout };
     match (trial, seen) {
         (Trial::Starting(since), Trial::Starting(_)) if now.since(since) >= target.terms.health_s => {
-            let message = format!("not healthy within {} s", target.terms.health_s);
-            fail_trial(rest, target, candidate, Fault::new(Code::HealthTimeout, &message), now)
+            let fault = late(target.terms.health_s, why);
+            fail_trial(rest, target, candidate, fault, now)
         }
         // A clock that went back must not make a trial endless.
         (Trial::Starting(since), Trial::Starting(_)) => {
@@ -279,6 +281,17 @@ fn trial(rollout: Rollout, seen: Trial, now: Timestamp) -> Rollout {
         (Trial::Starting(_), Trial::Healthy(_)) | (Trial::Healthy(_), Trial::Starting(_)) => {
             Rollout { state: State::Verifying { target, candidate, trial: seen }, ..rest }
         }
+    }
+}
+
+/// A trial that ran out of time, with what was still wrong at its end.
+fn late(seconds: u64, why: Option<Fault>) -> Fault {
+    let message = format!("not healthy within {seconds} s");
+    let Some(why) = why else { return Fault::new(Code::HealthTimeout, &message) };
+    let fault = Fault::new(Code::HealthTimeout, &format!("{message}: {}", why.message()));
+    match (&why.project, &why.service) {
+        (Some(project), Some(service)) => fault.of(project, service),
+        (None, _) | (_, None) => fault,
     }
 }
 
@@ -344,7 +357,7 @@ fn cancel(rollout: Rollout) -> Rollout {
 fn retry(rollout: Rollout, now: Timestamp) -> Rollout {
     let state = match rollout.state {
         State::Failed { target, .. } | State::Downloading { target, .. } => {
-            State::Downloading { target, attempt: 1, start_at: now }
+            State::Downloading { target, attempt: 1, start_at: now, fault: None }
         }
         State::Broken { target, fault, attempt, .. } => {
             State::RollingBack { target, fault, attempt: attempt.saturating_add(1), start_at: now }
@@ -370,8 +383,8 @@ fn confirm(rollout: Rollout) -> Rollout {
     let state = match rollout.state {
         State::Accepted { target } => State::Accepted { target: given(target) },
         State::Waiting { target, held, reasons } => State::Waiting { target: given(target), held, reasons },
-        State::Downloading { target, attempt, start_at } => {
-            State::Downloading { target: given(target), attempt, start_at }
+        State::Downloading { target, attempt, start_at, fault } => {
+            State::Downloading { target: given(target), attempt, start_at, fault }
         }
         State::Staged { target, candidate } => State::Staged { target: given(target), candidate },
         other @ (State::Idle

@@ -106,9 +106,15 @@ fn a_bad_document_brings_the_last_good_deployment_back_and_is_remembered() {
 
 #[test]
 fn a_candidate_that_never_becomes_healthy_runs_out_of_time() {
-    let starting = vec![Event::Observed(document(2), Observation::Starting); 10];
+    let starting = vec![Event::Observed(document(2), Observation::Starting(None)); 10];
     let passed = format!("{UP}{}, rolling back", ", verifying".repeat(9));
-    check(then(up_to_verifying(), starting), &passed);
+    let silent = check(then(up_to_verifying(), starting), &passed);
+    assert_eq!(silent.state.fault().map(Fault::message), Some("not healthy within 10 s"));
+    let why = Some(fault(Class::Transient));
+    let starting = vec![Event::Observed(document(2), Observation::Starting(why)); 10];
+    let named = check(then(up_to_verifying(), starting), &passed);
+    assert_eq!(named.state.fault().map(Fault::message), Some("not healthy within 10 s: made for a test"));
+    assert_eq!(named.state.fault().map(|fault| fault.code), Some(Code::HealthTimeout));
 }
 
 #[test]
@@ -131,6 +137,8 @@ fn a_passing_fault_is_tried_again_and_a_lasting_one_is_not() {
     let start = || vec![Event::Desired(target(2)), Event::Gates(document(2), vec![])];
     let fails = |class| Event::StageFailed(document(2), fault(class));
     check(then(start(), vec![fails(Class::Permanent)]), "accepted, downloading, failed");
+    let once = check(then(start(), vec![fails(Class::Transient)]), "accepted, downloading, downloading");
+    assert_eq!((once.state.attempt(), once.state.fault()), (2, Some(&fault(Class::Transient))));
     let twice = vec![fails(Class::Transient), fails(Class::Transient)];
     let rollout = check(then(start(), twice), "accepted, downloading, downloading, failed");
     let later = next(rollout, Event::Tick, Timestamp(100 + 3 + 3600));

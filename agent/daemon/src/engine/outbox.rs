@@ -151,11 +151,17 @@ impl Outbox {
     pub(super) fn passed(&mut self, before: &Rollout, after: &Rollout) {
         let (from, to) = (Status::of(&before.state), Status::of(&after.state));
         self.downloading = to == Status::Downloading;
-        if from == to && before.under_way().map(|t| t.document) == after.under_way().map(|t| t.document) {
+        let same = before.under_way().map(|t| t.document) == after.under_way().map(|t| t.document);
+        if from == to && same && before.state.attempt() == after.state.attempt() {
             self.soon(DEBOUNCE);
             return;
         }
         self.since = clock::wall();
+        // The refusal itself was told already, with where the rollout stood.
+        if to == Status::Rejected {
+            self.soon(Duration::ZERO);
+            return;
+        }
         if let Some(old) = before.under_way().filter(|_| to == Status::Accepted) {
             self.event(from, Status::Superseded, Some(&old.generation), None);
         }

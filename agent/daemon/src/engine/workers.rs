@@ -205,19 +205,21 @@ fn observe(units: &Units, candidate: &Deployment) -> Observation {
     if seen != Observation::Healthy {
         return seen;
     }
-    let healthy = |id: &WorkloadId| {
-        let unit = units.direct.unit(id);
-        unit.is_ok_and(|unit| health::look(&units.direct, &unit) == Look::Healthy)
-    };
-    if candidate.workloads.keys().all(healthy) { Observation::Healthy } else { Observation::Starting }
+    for id in candidate.workloads.keys() {
+        let Ok(unit) = units.direct.unit(id) else { return Observation::Starting(None) };
+        if let Look::NotYet(fault) = health::look(&units.direct, &unit) {
+            return Observation::Starting(Some(fault));
+        }
+    }
+    Observation::Healthy
 }
 
 /// How a candidate on trial looks: every workload must run, or have ended well where that is its nature.
 fn observation(candidate: &Deployment, statuses: &[Status]) -> Observation {
-    let mut starting = false;
+    let mut starting = None;
     for id in candidate.workloads.keys() {
         let Some(status) = statuses.iter().find(|status| status.id == *id) else {
-            starting = true;
+            starting = Some(id);
             continue;
         };
         match status.phase {
@@ -226,11 +228,11 @@ fn observation(candidate: &Deployment, statuses: &[Status]) -> Observation {
             Phase::BackingOff if status.restarts >= TRIAL_RESTARTS_MAX => {
                 return Observation::Unhealthy(faults::crash_loop(id, status));
             }
-            Phase::Starting | Phase::BackingOff | Phase::Stopping => starting = true,
+            Phase::Starting | Phase::BackingOff | Phase::Stopping => starting = Some(id),
             Phase::Exited | Phase::Failed | Phase::Lost | Phase::Stopped => {
                 return Observation::Unhealthy(faults::ended(id, status));
             }
         }
     }
-    if starting { Observation::Starting } else { Observation::Healthy }
+    starting.map_or(Observation::Healthy, |id| Observation::Starting(Some(faults::not_running(id))))
 }
