@@ -35,6 +35,10 @@ async fn run(settings: Settings) -> Result<Exit, Failure> {
     if let Err(error) = store.collect_leftovers() {
         events::lacking("leftovers of an earlier run were not removed", &chain(&error));
     }
+    // Before the first workload makes its place there: people at the board may ask for the state at once.
+    if let Err(error) = std::fs::create_dir_all(&settings.run_dir) {
+        events::lacking("the run directory cannot be made", &error.to_string());
+    }
     let opened =
         Journal::open(&settings.state_dir).map_err(|error| Failure::new(Exit::Unexpected, &error))?;
     if let Some((aside, error)) = &opened.damaged {
