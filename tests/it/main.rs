@@ -8,6 +8,7 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod agent;
 mod mqtt;
 mod registry;
 mod run;

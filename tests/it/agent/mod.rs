@@ -1,0 +1,8 @@
+//! The real binary on a board of its own, with a real broker, a real registry and a real runtime.
+
+mod bad_document;
+mod bad_input;
+mod bad_update;
+mod bench;
+mod document;
+mod passage;
