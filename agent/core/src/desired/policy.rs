@@ -29,8 +29,6 @@ pub struct Policy {
     pub gate: gate::Policy,
     /// Rank among the groups of a device.
     pub priority: i64,
-    /// Bytes a second of a download; 0 for no bound.
-    pub max_bytes_per_s: u64,
     /// Seconds in which it must become healthy.
     pub health_s: u64,
     /// Seconds it must stay healthy before it counts.
@@ -44,7 +42,7 @@ pub struct Policy {
 impl Policy {
     /// Reads `policy`; `id` is the seed where none is written.
     pub(super) fn parse(mut fields: Fields, id: &str) -> Result<Self, Fault> {
-        let (download_outside_window, max_bytes_per_s) = download(fields.object("download")?)?;
+        let download_outside_window = download(fields.object("download")?)?;
         let gate = gates(&mut fields, id, download_outside_window)?;
         let path = fields.path("priority");
         let priority = match fields.take("priority") {
@@ -61,15 +59,18 @@ impl Policy {
             Some(_) => return Err(schema(&fields.path("onFailure"), "is not rollback or pause")),
         };
         fields.end()?;
-        Ok(Self { gate, priority, max_bytes_per_s, health_s, soak_s, attempts, on_failure })
+        Ok(Self { gate, priority, health_s, soak_s, attempts, on_failure })
     }
 }
 
-fn download(mut fields: Fields) -> Result<(bool, u64), Fault> {
+fn download(mut fields: Fields) -> Result<bool, Fault> {
     let outside_window = fields.flag("outsideWindow")?.unwrap_or(false);
-    let max_bytes_per_s = fields.number("maxBps", 0, u64::MAX)?.unwrap_or(0);
+    // Refused and not passed over: a document that asks for a bound counts on it.
+    if fields.number("maxBps", 0, u64::MAX)?.is_some_and(|most| most > 0) {
+        return Err(schema(&fields.path("maxBps"), "is not 0: a bound on downloads is not built yet"));
+    }
     fields.end()?;
-    Ok((outside_window, max_bytes_per_s))
+    Ok(outside_window)
 }
 
 fn gates(fields: &mut Fields, id: &str, download_outside_window: bool) -> Result<gate::Policy, Fault> {

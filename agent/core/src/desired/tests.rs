@@ -21,7 +21,7 @@ fn document() -> Value {
             "mode": "soft", "priority": 10, "percent": 12.5, "seed": "01J9-s", "spread": 900, "notBefore": null,
             "deadline": 1_789_400_000_u64,
             "windows": [{"days": ["Sat", "Sun"], "start": "23:30", "minutes": 60, "tz": "UTC"}],
-            "download": {"outsideWindow": true, "maxBps": 5},
+            "download": {"outsideWindow": true, "maxBps": 0},
             "health": 120, "soak": 300, "attempts": 3, "onFailure": "rollback", "hold": false,
         },
         "requires": {"agent": ">=0.1, <9", "freeBytes": 1000, "platform": ["linux/arm/v7", "linux/arm64"]},
@@ -128,10 +128,7 @@ fn a_whole_document_is_read() {
     assert_eq!(gate.deadline, Some(Timestamp(1_789_400_000)));
     let window = Window { days: vec![Day::Sat, Day::Sun], start_minute: 23 * 60 + 30, minutes: 60 };
     assert_eq!((&gate.windows, gate.download_outside_window), (&vec![window], true));
-    assert_eq!(
-        (desired.policy.priority, desired.policy.max_bytes_per_s, desired.policy.soak_s),
-        (10, 5, 300)
-    );
+    assert_eq!((desired.policy.priority, desired.policy.soak_s), (10, 300));
     assert_eq!(desired.projects.len(), 1);
     assert_eq!(desired.generation().scope, "g/canary");
 }
@@ -172,6 +169,7 @@ fn a_mistake_is_named_with_its_path() {
     check_refused(&with("/policy/attempts", 0.into()), Code::Schema, "policy.attempts ");
     check_refused(&with("/policy/onFailure", "panic".into()), Code::Schema, "policy.onFailure ");
     check_refused(&with("/policy/download", json!({"maxBpz": 1})), Code::Schema, "policy.download.maxBpz ");
+    check_refused(&with("/policy/download/maxBps", 9.into()), Code::Schema, "policy.download.maxBps ");
     for (key, value) in [("start", "24:00"), ("start", "7:30"), ("start", "+7:30"), ("tz", "Europe/Berlin")] {
         let path = format!("/policy/windows/0/{key}");
         check_refused(&with(&path, value.into()), Code::Schema, &format!("policy.windows[0].{key} "));
