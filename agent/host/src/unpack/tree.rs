@@ -5,10 +5,11 @@
 //! directories there are. Their modes can be set at once, because root is not held by them.
 
 use std::ffi::{CString, OsStr};
-use std::fs;
-use std::io::Read;
+use std::fs::{self, File};
+use std::io::{self, Read};
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
 
 use coracle_core::limits::ENTRY_PATH_BYTES_MAX;
@@ -20,10 +21,7 @@ use nix::sys::stat::{
     makedev, mkdirat, mknodat, utimensat,
 };
 use nix::sys::time::TimeSpec;
-use nix::sys::uio::pwrite;
-use nix::unistd::{
-    Gid, Uid, UnlinkatFlags, fchown, fchownat, ftruncate, getegid, geteuid, linkat, symlinkat, unlinkat,
-};
+use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, getegid, geteuid, linkat, symlinkat, unlinkat};
 
 use super::archive::{Archive, Device, Meta};
 use super::error::{Refusal, Result, UnpackError};
@@ -120,6 +118,8 @@ impl<'a> Tree<'a> {
         let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
         let fd = making(here, name, || openat(here, name, flags, Mode::S_IRUSR | Mode::S_IWUSR))
             .map_err(|error| error.or_attempt("create the file"))?;
+        // The library's calls take 64-bit offsets where the C library's own are shorter.
+        let file = File::from(fd);
         for (offset, length) in &map.segments {
             let (mut offset, end) = (*offset, offset.saturating_add(*length));
             while offset < end {
@@ -127,9 +127,8 @@ impl<'a> Tree<'a> {
                 // The map's sum is the entry's size, so the data cannot end first without the archive ending.
                 let room = usize::try_from(end - offset).unwrap_or(usize::MAX);
                 let data = data.get(..room).unwrap_or(data);
-                let at = i64::try_from(offset).map_err(|_| Refusal::Field("size"))?;
-                let written = match pwrite(&fd, data, at) {
-                    Err(Errno::EINTR) => 0,
+                let written = match file.write_at(data, offset) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
                     written => written.map_err(UnpackError::write("write the file"))?,
                 };
                 archive.consume(written);
@@ -138,13 +137,12 @@ impl<'a> Tree<'a> {
             }
         }
         if map.segments.last().is_none_or(|(offset, length)| offset + length < map.length) {
-            let length = i64::try_from(map.length).map_err(|_| Refusal::Field("size"))?;
-            ftruncate(&fd, length).map_err(UnpackError::write("size the file"))?;
+            file.set_len(map.length).map_err(UnpackError::write("size the file"))?;
         }
         if !self.owned_already(meta) {
-            own(fd.as_fd(), Uid::from_raw(meta.uid), Gid::from_raw(meta.gid))?;
+            own(file.as_fd(), Uid::from_raw(meta.uid), Gid::from_raw(meta.gid))?;
         }
-        self.finish_dress(fd.as_fd(), meta)
+        self.finish_dress(file.as_fd(), meta)
     }
 
     pub(super) fn symlink(&mut self, path: &EntryPath, meta: &Meta, target: &[u8]) -> Result<()> {
