@@ -102,6 +102,7 @@ fn pause(pidfd: Option<&OwnedFd>, deadline: Instant) {
 fn open_pidfd(pid: i32) -> io::Result<OwnedFd> {
     // SAFETY: pidfd_open takes two integers and touches no memory of ours.
     let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    #[allow(clippy::useless_conversion, reason = "a long is wider than a descriptor on 64-bit boards")]
     let fd = i32::try_from(fd).map_err(io::Error::other)?;
     if fd < 0 {
         return Err(io::Error::from(Errno::last()));

@@ -33,20 +33,38 @@ pub fn size(words: &[String]) -> io::Result<()> {
 
 /// Builds the binary of `triple` and hands back its path.
 pub fn release(triple: &str) -> io::Result<PathBuf> {
+    cargo_for(triple, &["build", "--release", "--package", "coracle", "--target", triple])?;
+    Ok(setup::target_dir()?.join(triple).join("release/coracle"))
+}
+
+/// `targets`: lints the agent for every target of `cross/targets.toml` but this machine's.
+pub fn lint(_: &[String]) -> io::Result<()> {
+    let others = targets()?.into_iter().map(|(triple, _)| triple).filter(|triple| triple != AMD64);
+    for triple in others {
+        let words =
+            ["clippy", "--quiet", "--package", "coracle", "--target", &triple, "--", "-D", "warnings"];
+        cargo_for(&triple, &words)?;
+        println!("{triple}: no complaints");
+    }
+    Ok(())
+}
+
+/// Runs cargo with what the target needs.
+fn cargo_for(triple: &str, words: &[&str]) -> io::Result<()> {
     let target = target(triple)?;
     for (program, packages) in table(&target, "needs") {
         let packages = packages.as_str().unwrap_or_default();
         setup::install_program(program, packages, "compiles C for the target, as ring and zstd need it")?;
     }
     setup::add_target(triple)?;
-    let mut cargo = setup::cargo(&["build", "--release", "--package", "coracle", "--target", triple])?;
+    let mut cargo = setup::cargo(words)?;
     for (name, value) in table(&target, "env") {
         cargo.env(name, value.as_str().unwrap_or_default());
     }
-    if !cargo.status()?.success() {
-        return Err(io::Error::other(format!("cannot build for {triple}")));
+    if cargo.status()?.success() {
+        return Ok(());
     }
-    Ok(setup::target_dir()?.join(triple).join("release/coracle"))
+    Err(io::Error::other(format!("cargo {} failed for {triple}", words.first().unwrap_or(&""))))
 }
 
 /// Bytes as MiB, for people.
@@ -56,10 +74,13 @@ pub fn mib(bytes: u64) -> f64 {
     bytes / MIB
 }
 
-fn target(triple: &str) -> io::Result<Table> {
+fn targets() -> io::Result<Table> {
     let text = fs::read_to_string(setup::root()?.join("cross/targets.toml"))?;
-    let targets = text.parse::<Table>().map_err(io::Error::other)?;
-    match targets.get(triple) {
+    text.parse().map_err(io::Error::other)
+}
+
+fn target(triple: &str) -> io::Result<Table> {
+    match targets()?.get(triple) {
         Some(Value::Table(target)) => Ok(target.clone()),
         _ => Err(io::Error::other(format!("cross/targets.toml has no {triple}"))),
     }

@@ -14,6 +14,7 @@ const STEPS: &[Step] = &[
     ("format", || cargo(&["fmt", "--all", "--check"])),
     ("tidy", || tidy::command(&[])),
     ("clippy", || cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])),
+    ("targets", || build::lint(&[])),
     ("docs", docs),
     ("units", units),
     ("deny", || deny::command(&[])),

@@ -38,6 +38,7 @@ const COMMANDS: &[Command] = &[
     ),
     ("build", "build the static release binary, for amd64 or a triple of cross/targets.toml", build::command),
     ("size", "build it and hold it against its budget", build::size),
+    ("targets", "lint the agent for the other targets, arm and arm64", build::lint),
     (
         "deny",
         "check licenses and sources of dependencies; with --advisories also known vulnerabilities",

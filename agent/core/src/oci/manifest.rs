@@ -27,7 +27,7 @@ const DOCKER_SCHEMA_1: &str = "application/vnd.docker.distribution.manifest.v1+"
 
 /// What a manifest digest may stand for.
 #[derive(Debug, Clone, PartialEq, Eq)]
-#[expect(clippy::large_enum_variant, reason = "read one at a time, never kept in numbers")]
+#[allow(clippy::large_enum_variant, reason = "read one at a time, never kept in numbers")]
 pub enum Document {
     /// A choice of manifests, one a platform.
     Index(Index),

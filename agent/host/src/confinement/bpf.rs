@@ -42,6 +42,7 @@ pub(super) fn rules_over_devices() -> bool {
     // SAFETY: the kernel reads `size_of::<Load>()` bytes of `load`, two instructions and a string with its closing
     // zero, all alive over the call, and writes nothing.
     let answer = unsafe { libc::syscall(libc::SYS_bpf, BPF_PROG_LOAD, &raw const load, size_of::<Load>()) };
+    #[allow(clippy::useless_conversion, reason = "a long is wider than a descriptor on 64-bit boards")]
     let Some(fd) = i32::try_from(answer).ok().filter(|fd| *fd >= 0) else { return false };
     // SAFETY: the kernel has just given us this descriptor, and nobody else has it.
     drop(unsafe { OwnedFd::from_raw_fd(fd) });
