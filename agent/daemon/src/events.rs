@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use coracle_core::fault::Fault;
+use coracle_core::retry::Loss;
 use coracle_core::rollout::{Rollout, State, Target};
 use tracing::{error, info, warn};
 
@@ -30,8 +31,16 @@ pub(crate) fn connected(broker: &str) {
 }
 
 /// The connection to the broker does not stand.
-pub(crate) fn disconnected(reason: &str, retry_in: Duration) {
-    warn!(reason, retry_in_s = retry_in.as_secs(), "not connected to the broker");
+pub(crate) fn disconnected(loss: Loss, reason: &str, retry_in: Duration) {
+    let retry_in_s = retry_in.as_secs();
+    if loss.is_alarm() {
+        error!(
+            reason,
+            retry_in_s, "the broker turned this board away: somebody must look at its id or credentials"
+        );
+    } else {
+        warn!(reason, retry_in_s, "not connected to the broker");
+    }
 }
 
 /// A document was accepted.

@@ -27,6 +27,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(10);
 const KEEP_AGAIN: Duration = Duration::from_secs(30);
 /// Before the journal is tried again after a write that failed, on a full disk for instance.
 const JOURNAL_AGAIN: Duration = Duration::from_secs(15);
+/// Inhibitors that are looked at and named; one is enough to hold an update.
+const INHIBITORS_MAX: usize = 16;
 /// A moment so far off that it stands for never.
 const NEVER: Duration = Duration::from_secs(365 * 86_400);
 
@@ -116,7 +118,9 @@ impl Engine {
                 let broker = self.settings.broker.as_ref().map(|broker| broker.url.to_string());
                 self.outbox.connected(sid, &broker.unwrap_or_default());
             }
-            ChannelEvent::Disconnected { cause, retry_in, .. } => events::disconnected(cause, *retry_in),
+            ChannelEvent::Disconnected { loss, cause, retry_in } => {
+                events::disconnected(*loss, cause, *retry_in);
+            }
             ChannelEvent::Message { topic, payload, .. } => self.document(topic, payload),
         }
     }
@@ -287,7 +291,9 @@ impl Engine {
         names.map_or_else(
             |_| Vec::new(),
             |entries| {
-                entries.flatten().map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
+                let name =
+                    |entry: std::fs::DirEntry| entry.file_name().to_string_lossy().chars().take(64).collect();
+                entries.flatten().take(INHIBITORS_MAX).map(name).collect()
             },
         )
     }

@@ -73,7 +73,6 @@ fn each_fault_is_found_alone_and_comes_with_what_to_do() {
     check("openat2", Warn, "slower way", |it| it.kernel.openat2 = refused());
     check("namespaces", Fail, "missing: pid", |it| it.kernel.namespaces_missing = vec!["pid"]);
     check("seccomp", Fail, "CONFIG_SECCOMP_FILTER", |it| it.kernel.seccomp = refused());
-    check("seccomp-profile", Warn, "containers-common", |it| it.seccomp_profile = None);
     check("cgroups", Fail, "mount cgroup2", |it| it.cgroups = Layout::None);
     check("cgroups", Fail, "crun refuses", |it| it.cgroups = Layout::Hybrid { missing: Vec::new() });
     check("cgroups", Warn, "cgroup_enable=memory", |it| {
