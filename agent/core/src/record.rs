@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::{Accepted, Scope, choose};
+use crate::ident::{DeviceId, GroupName};
 use crate::oci::Digest;
 use crate::rollout::{Rollout, Target};
 use crate::time::Timestamp;
@@ -91,11 +92,12 @@ impl Record {
         }
     }
 
-    /// The document that counts, and the other scopes that have one.
+    /// The document that counts among those for `device` and its `groups`, and the other such scopes that have one.
+    /// A group that the board has left is remembered, so that nothing old of it is taken later, and counts no more.
     #[must_use]
-    pub fn winner(&self) -> Option<(&Wanted, Vec<Scope>)> {
-        let priorities =
-            self.accepted.iter().map(|(scope, wanted)| (scope.clone(), wanted.priority)).collect();
+    pub fn winner(&self, device: &DeviceId, groups: &[GroupName]) -> Option<(&Wanted, Vec<Scope>)> {
+        let mine = self.accepted.iter().filter(|(scope, _)| scope.is_of(device, groups));
+        let priorities = mine.map(|(scope, wanted)| (scope.clone(), wanted.priority)).collect();
         let chosen = choose(&priorities)?;
         Some((self.accepted.get(&chosen.winner)?, chosen.others))
     }

@@ -51,7 +51,10 @@ fn a_newer_or_damaged_record_is_refused_with_a_word_on_why() {
 #[track_caller]
 fn check(scopes: &[(&str, i64)], winner: Option<&str>) {
     let record = record(scopes);
-    let found = record.winner().map(|(wanted, _)| wanted.target.generation.scope.clone());
+    let groups = ["a", "b"].map(|name| GroupName::parse(name).unwrap());
+    let found = record
+        .winner(&DeviceId::parse("board-1").unwrap(), &groups)
+        .map(|(wanted, _)| wanted.target.generation.scope.clone());
     assert_eq!(found.as_deref(), winner);
 }
 
@@ -62,4 +65,7 @@ fn the_boards_own_document_counts_before_its_groups() {
     check(&[("g/a", 0), ("g/b", 5)], Some("g/b"));
     check(&[("g/b", 5), ("g/a", 5)], Some("g/a"));
     check(&[("g/a", 99), ("d/board-1", 0)], Some("d/board-1"));
+    // The board has left these.
+    check(&[("g/left", 99), ("g/a", 0)], Some("g/a"));
+    check(&[("d/other", 0)], None);
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coracle_core::fault::Fault;
+use coracle_core::ident::{DeviceId, GroupName};
 use coracle_core::oci::Digest;
 use coracle_core::oci::Platform;
 use coracle_core::record::Record;
@@ -42,6 +43,8 @@ type Pulling = Arc<Mutex<Vec<(Digest, u64, u64)>>>;
 pub(crate) struct Outbox {
     handle: Option<ChannelHandle>,
     topics: Topics,
+    device: DeviceId,
+    groups: Vec<GroupName>,
     agent: Agent,
     store: Arc<Store>,
     run_dir: PathBuf,
@@ -71,6 +74,8 @@ impl Outbox {
         Self {
             handle,
             topics: Topics::new(root, settings.device_id.as_str()),
+            device: settings.device_id.clone(),
+            groups: settings.groups.clone(),
             agent,
             store,
             run_dir: settings.run_dir.clone(),
@@ -143,7 +148,8 @@ impl Outbox {
     /// Notes which document counts, for the next birth.
     pub(super) fn wants(&self, record: &Record) {
         if let Ok(mut have) = self.have.lock() {
-            *have = record.winner().map(|(wanted, _)| wanted.target.generation.clone());
+            *have =
+                record.winner(&self.device, &self.groups).map(|(wanted, _)| wanted.target.generation.clone());
         }
     }
 
@@ -151,6 +157,12 @@ impl Outbox {
     pub(super) fn passed(&mut self, before: &Rollout, after: &Rollout) {
         let (from, to) = (Status::of(&before.state), Status::of(&after.state));
         self.downloading = to == Status::Downloading;
+        if from != to
+            && self.downloading
+            && let Ok(mut layers) = self.pulling.lock()
+        {
+            layers.clear();
+        }
         let same = before.under_way().map(|t| t.document) == after.under_way().map(|t| t.document);
         if from == to && same && before.state.attempt() == after.state.attempt() {
             self.soon(DEBOUNCE);
@@ -190,6 +202,8 @@ impl Outbox {
 
     fn tell(&mut self, record: &Record) {
         let facts = Facts {
+            device: &self.device,
+            groups: &self.groups,
             agent: &self.agent,
             workloads: &self.workloads,
             since: self.since,

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use coracle_core::deployment::Generation;
+use coracle_core::ident::{DeviceId, GroupName};
 use coracle_core::limits::STATE_BYTES_MAX;
 use coracle_core::record::Record;
 use coracle_core::reported::{
@@ -20,6 +21,10 @@ pub(super) const STATE_FILE: &str = "state.json";
 
 /// What the state is made of besides the record.
 pub(super) struct Facts<'a> {
+    /// This board.
+    pub(super) device: &'a DeviceId,
+    /// Its groups.
+    pub(super) groups: &'a [GroupName],
     /// What does not change while the agent runs.
     pub(super) agent: &'a Agent,
     /// Every workload.
@@ -57,9 +62,10 @@ pub(crate) fn last_state(run_dir: &Path) -> Option<Value> {
 pub(super) fn state(record: &Record, facts: &Facts<'_>) -> State {
     let rollout = &record.rollout;
     let space = disk::space(facts.state_dir);
-    let (winner, others) = record.winner().map_or((None, Vec::new()), |(wanted, others)| {
-        (Some(wanted.target.generation.clone()), others.iter().map(ToString::to_string).collect())
-    });
+    let (winner, others) =
+        record.winner(facts.device, facts.groups).map_or((None, Vec::new()), |(wanted, others)| {
+            (Some(wanted.target.generation.clone()), others.iter().map(ToString::to_string).collect())
+        });
     State {
         schema: "state/v1",
         sid: String::new(),

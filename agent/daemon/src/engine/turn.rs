@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use coracle_core::deployment::Deployment;
 use coracle_core::gate::{self, Phase};
+use coracle_core::ident::WorkloadId;
 use coracle_core::oci::Platform;
 use coracle_core::record::Record;
 use coracle_core::rollout::{self, Event, Work};
@@ -45,6 +46,8 @@ pub(crate) struct Engine {
     wake: Instant,
     /// Whether the good deployment was seen to since something last moved.
     kept: bool,
+    /// When the good deployment may be seen to again, after that failed.
+    keep_at: Instant,
     /// When a candidate on trial is looked at next.
     observe_at: Instant,
 }
@@ -80,6 +83,7 @@ impl Engine {
             clock,
             wake,
             kept: false,
+            keep_at: wake,
             observe_at: wake,
         }
     }
@@ -95,6 +99,8 @@ impl Engine {
         let mut look = tokio::time::interval(LOOK_EVERY);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.feed(Event::Started);
+        // The board's groups may be others than before.
+        self.arbitrate();
         self.outbox.wants(&self.record);
         loop {
             self.settle();
@@ -147,7 +153,9 @@ impl Engine {
 
     /// Tells the machine of the document that counts, if that is another one than before.
     fn arbitrate(&mut self) {
-        let Some((wanted, _)) = self.record.winner() else { return };
+        let Some((wanted, _)) = self.record.winner(&self.settings.device_id, &self.settings.groups) else {
+            return;
+        };
         let target = wanted.target.clone();
         if self.record.current.replace(target.document) == Some(target.document) {
             return;
@@ -169,8 +177,7 @@ impl Engine {
             Answer::Kept(Ok(())) => self.kept = true,
             Answer::Kept(Err(fault)) => {
                 events::not_kept(&fault);
-                self.kept = true;
-                self.wake = Instant::now() + KEEP_AGAIN;
+                self.keep_at = Instant::now() + KEEP_AGAIN;
             }
         }
         self.outbox.saw(self.workers.seen());
@@ -179,7 +186,12 @@ impl Engine {
     /// Notes how the workloads are, and has lost ones seen to.
     fn look(&mut self) {
         let workloads = self.workers.seen();
-        if workloads.iter().any(|seen| seen.status.phase == supervise::Phase::Lost) {
+        let gone = |id: &WorkloadId| {
+            let seen = workloads.iter().find(|seen| seen.status.id == *id);
+            seen.is_none_or(|seen| seen.status.phase == supervise::Phase::Lost)
+        };
+        let active = self.record.rollout.active.as_ref();
+        if active.is_some_and(|active| active.workloads.keys().any(gone)) {
             self.kept = false;
         }
         self.outbox.saw(workloads);
@@ -233,9 +245,13 @@ impl Engine {
 
     /// Starts the next thing; says when to look again although nothing happens.
     fn start(&mut self, work: &Work<'_>, keep: Option<&Deployment>) -> Duration {
+        let mut wake = NEVER;
         if let Some(active) = keep.filter(|_| !self.kept) {
-            self.workers.keep(active);
-            return NEVER;
+            wake = self.keep_at.saturating_duration_since(Instant::now());
+            if wake.is_zero() {
+                self.workers.keep(active);
+                return NEVER;
+            }
         }
         match *work {
             Work::Rest | Work::AskToDownload(_) | Work::AskToApply(_) => {}
@@ -258,7 +274,7 @@ impl Engine {
                 self.workers.restore(target, active);
             }
         }
-        NEVER
+        wake
     }
 
     /// Passes open gates; nothing is done by that, so it needs no journal.
