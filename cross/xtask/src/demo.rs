@@ -16,9 +16,9 @@ use coracle_test_support::registry::Registry;
 use serde_json::{Value, json};
 
 use crate::broker::{Broker, Message, Publisher, ROOT, Watch};
-use crate::caller::Caller;
 use crate::desired::{Desired, site};
 use crate::{interrupt, namespace, setup};
+use coracle_test_support::caller::Caller;
 
 const DEVICE: &str = "demo";
 

@@ -5,7 +5,6 @@
 mod bench;
 mod broker;
 mod build;
-mod caller;
 mod ci;
 mod demo;
 mod deny;

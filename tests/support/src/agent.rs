@@ -108,6 +108,16 @@ impl Board {
         Ok(self.agent.insert(running))
     }
 
+    /// Starts the agent by way of another program, whose last words it becomes.
+    pub fn start_under(&mut self, wrapper: &[&str]) -> io::Result<&mut Running> {
+        let (program, words) = wrapper.split_first().unwrap_or((&"env", &[]));
+        let agent = self.command(&["agent"]);
+        let mut command = Command::new(program);
+        command.args(words).arg(agent.get_program()).args(agent.get_args());
+        let running = Running::start("coracle agent", &mut command, &self.dir.join("agent.log"))?;
+        Ok(self.agent.insert(running))
+    }
+
     /// The agent, when it was started.
     pub fn agent(&mut self) -> Option<&mut Running> {
         self.agent.as_mut()
@@ -130,9 +140,15 @@ impl Board {
     }
 }
 
-impl Drop for Board {
-    fn drop(&mut self) {
-        self.agent = None;
+impl Board {
+    /// Cuts the power: agent and workloads end without a word, and what was kept in memory is gone.
+    pub fn cut_power(&mut self) -> io::Result<()> {
+        self.crash()?;
+        self.end_workloads();
+        fs::remove_dir_all(self.run_dir())
+    }
+
+    fn end_workloads(&self) {
         let place = self.dir.to_string_lossy().into_owned();
         // A supervisor that dies first cannot start its container again.
         for belongs in [is_supervisor, is_container] {
@@ -144,6 +160,13 @@ impl Drop for Board {
                 wait_until_gone(pid);
             }
         }
+    }
+}
+
+impl Drop for Board {
+    fn drop(&mut self) {
+        self.agent = None;
+        self.end_workloads();
     }
 }
 

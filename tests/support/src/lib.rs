@@ -8,6 +8,7 @@ pub mod agent;
 pub mod archive;
 #[cfg(feature = "protocols")]
 pub mod broker;
+pub mod caller;
 pub mod faults;
 pub mod images;
 pub mod process;

@@ -18,8 +18,8 @@ use super::report::{Report, median};
 use super::usage::pss_kib;
 use crate::broker::{Broker, Publisher, ROOT, Watch};
 use crate::build::mib;
-use crate::caller::Caller;
 use crate::desired::{Desired, site};
+use coracle_test_support::caller::Caller;
 
 const DEVICE: &str = "bench";
 const PATIENCE: Duration = Duration::from_secs(60);
