@@ -172,25 +172,21 @@ fn a_damaged_layer_counts_as_missing_and_the_next_ingest_repairs_it() {
 
 const CHILD_STORE: &str = "CORACLE_TEST_CHILD_STORE";
 
-/// Not a test by itself: the process that the next one kills.
-#[test]
-#[ignore = "started by a_kill_in_the_middle_of_an_ingest_leaves_only_leftovers"]
-fn child_that_ingests_from_its_input() {
-    let Some(root) = std::env::var_os(CHILD_STORE) else { return };
-    let tar = big();
-    let _ = Store::open(root).unwrap().ingest_layer(&spec(&tar, &tar), io::stdin(), |_| {});
-}
-
 fn big() -> Vec<u8> {
     archive((0..2000).map(|n| Entry::file(format!("d{}/f{n}", n % 20), vec![1; 700])))
 }
 
+/// The process that is killed is this test again, told by its environment to ingest what comes.
 #[test]
 fn a_kill_in_the_middle_of_an_ingest_leaves_only_leftovers() {
-    let (dir, store) = store();
     let tar = big();
+    if let Some(root) = std::env::var_os(CHILD_STORE) {
+        Store::open(root).unwrap().ingest_layer(&spec(&tar, &tar), io::stdin(), |_| {}).unwrap();
+        panic!("nobody killed it");
+    }
+    let (dir, store) = store();
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "store::child_that_ingests_from_its_input", "--ignored"])
+        .args(["--exact", "store::a_kill_in_the_middle_of_an_ingest_leaves_only_leftovers"])
         .env(CHILD_STORE, dir.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
