@@ -53,10 +53,10 @@ fn needed(settings: &Settings) -> Result<BTreeSet<Digest>, Failure> {
 pub(super) fn prune(settings: &Settings, args: &Json) -> Result<Exit, Failure> {
     let store: Arc<Store> = context::store(settings)?;
     let wrong = |error| Failure::new(Exit::TryAgain, &error);
-    let _alone = store.exclude().map_err(wrong)?;
+    let alone = store.exclude().map_err(wrong)?;
     // Asked for under the lock: a pull that ended before it is seen.
     let keep = needed(settings)?;
-    let collected = store.collect(&keep).map_err(wrong)?;
+    let collected = alone.collect(&keep).map_err(wrong)?;
     if args.json {
         out::json(&json!({
             "images": collected.images,
