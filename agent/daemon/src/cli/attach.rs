@@ -11,7 +11,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::termios::{self, SetArg, Termios};
 
 use super::args::Name;
-use super::{context, out};
+use super::context;
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
 
@@ -43,24 +43,22 @@ pub(super) fn attach(settings: &Settings, args: &Name) -> Result<Exit, Failure> 
     let direct = context::direct(settings)?;
     let id = context::workload(&direct, &args.name)?.id;
     let unit = direct.unit(&id).map_err(|error| Failure::new(Exit::Unexpected, &error))?;
-    until_end(&direct, &id, Streams::of(&unit.workload.service))
+    let attachment = direct.attach(&id).map_err(|error| Failure::new(Exit::Unexpected, &error))?;
+    until_end(&direct, &id, &attachment, Streams::of(&unit.workload.service))
 }
 
 /// Joins this terminal to `id` until it ends; its exit code is this command's.
-pub(super) fn until_end(direct: &Direct, id: &WorkloadId, streams: Streams) -> Result<Exit, Failure> {
-    match direct.attach(id) {
-        Ok(attachment) => {
-            let _raw = RawTerminal::enter(streams);
-            if let Left::ByPerson = relay(&attachment, streams) {
-                return Ok(Exit::Done);
-            }
-        }
-        // It ended before anybody could listen: what it wrote is in its log.
-        Err(_) => {
-            for entry in direct.logs(id, usize::MAX).unwrap_or_default() {
-                out::line(entry.splitn(4, ' ').nth(3).unwrap_or_default());
-            }
-        }
+pub(super) fn until_end(
+    direct: &Direct,
+    id: &WorkloadId,
+    attachment: &Attachment,
+    streams: Streams,
+) -> Result<Exit, Failure> {
+    let raw = RawTerminal::enter(streams);
+    let left = relay(attachment, streams);
+    drop(raw);
+    if let Left::ByPerson = left {
+        return Ok(Exit::Done);
     }
     let status = last_word(direct, id)?;
     if status.phase == Phase::Failed {

@@ -46,18 +46,22 @@ fn start(
 ) -> Result<Exit, Failure> {
     let wrong = |error: &dyn std::error::Error| Failure::new(Exit::Unexpected, error);
     let unit = units.unit(id, workload).map_err(|error| wrong(&error))?;
-    let started = units.direct.start(&unit);
-    if let Err(error) = started {
+    let started = if args.detach {
+        units.direct.start(&unit).map(|_| None)
+    } else {
+        units.direct.start_attached(&unit).map(Some)
+    };
+    let attachment = started.map_err(|error| {
         // A name that never ran must not be in the way of the next try.
         let _ = units.direct.remove(id);
-        return Err(wrong(&error));
-    }
+        wrong(&error)
+    })?;
     local::remember(&settings.state_dir, id, workload).map_err(|error| wrong(&error))?;
-    if args.detach {
+    let Some(attachment) = attachment else {
         out::line(id);
         return Ok(Exit::Done);
-    }
-    let ended = attach::until_end(&units.direct, id, attach::Streams::of(&workload.service))?;
+    };
+    let ended = attach::until_end(&units.direct, id, &attachment, attach::Streams::of(&workload.service))?;
     if args.rm {
         local::forget(&settings.state_dir, id).map_err(|error| wrong(&error))?;
         units.direct.remove(id).map_err(|error| wrong(&error))?;

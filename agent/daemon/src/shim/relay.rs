@@ -30,13 +30,13 @@ pub(super) struct Relay {
 }
 
 impl Relay {
-    /// Opens log and socket; the working directory is the workload's.
-    pub(super) fn open(place: &Place, unit: &Unit) -> io::Result<Self> {
+    /// Opens log and socket; the working directory is the workload's. `client` listens from the start.
+    pub(super) fn open(place: &Place, unit: &Unit, client: Option<Client>) -> io::Result<Self> {
         Ok(Self {
             terminal: unit.workload.service.tty,
             log: Log::open(place, unit.log_bytes_max),
             listener: Some(Listener::here()?),
-            clients: Vec::new(),
+            clients: client.into_iter().collect(),
             unread_input: Vec::new(),
             input_ends: false,
         })

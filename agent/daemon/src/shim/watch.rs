@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use coracle_core::restart::{AfterEnd, Ended, after_end};
 use coracle_core::time::Timestamp;
 use coracle_host::process;
-use coracle_host::supervise::{Phase, Status};
+use coracle_host::supervise::{Client, Phase, Status};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, kill};
@@ -43,7 +43,11 @@ enum Stop {
 
 impl<'a> Watch<'a> {
     /// Takes over signals and opens log and socket.
-    pub(super) fn begin(frame: &'a Frame, status: &'a mut Status) -> Result<Self, ShimError> {
+    pub(super) fn begin(
+        frame: &'a Frame,
+        client: Option<Client>,
+        status: &'a mut Status,
+    ) -> Result<Self, ShimError> {
         let mut mask = SigSet::empty();
         for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGCHLD] {
             mask.add(signal);
@@ -53,7 +57,7 @@ impl<'a> Watch<'a> {
         Ok(Self {
             frame,
             status,
-            relay: Relay::open(&frame.place, &frame.unit).map_err(system("attach.sock"))?,
+            relay: Relay::open(&frame.place, &frame.unit, client).map_err(system("attach.sock"))?,
             signals: SignalFd::with_flags(&mask, flags).map_err(system("signals"))?,
             in_a_row: 0,
             stop: Stop::NotAsked,
