@@ -214,9 +214,9 @@ fn a_wrong_line_ends_with_64_and_a_word_that_helps() {
     }
     let (code, said) = fails(&board, &["pull", "127.0.0.1:1/nothing:here"]);
     assert_eq!(code, 75, "a registry that is down may come back: {said}");
-    fs::write(board.state_dir().parent().unwrap().join("config.toml"), "colour = 1\n").unwrap();
+    fs::write(board.state_dir().parent().unwrap().join("config.toml"), "flavor = 1\n").unwrap();
     let (code, said) = fails(&board, &["status"]);
-    assert!(code == 78 && said.contains("config.toml:1: colour"), "{code}: {said}");
+    assert!(code == 78 && said.contains("config.toml:1: flavor"), "{code}: {said}");
 }
 
 #[test]

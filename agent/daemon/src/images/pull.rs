@@ -14,6 +14,7 @@ use coracle_host::unpack::Limits;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::mpsc;
 
+use super::resolve::unfetched;
 use super::{ImageError, Images, Resolved, Step, Watch};
 
 /// Pieces of a layer that may wait between the network and the unpacker; each is at most what one read of the
@@ -116,7 +117,7 @@ impl Images {
             (Ok(_), Err(source)) => {
                 Err(ImageError::Store { image: reference.to_string(), source: Box::new(source) })
             }
-            (Err(error), _) => Err(error.into()),
+            (Err(source), _) => Err(unfetched(reference, source)),
             (Ok(_), Ok(ingested)) => {
                 watch(Step::Unpacked(digest, ingested.unpacked_bytes));
                 Ok(())
