@@ -10,6 +10,7 @@ use coracle_core::oci::reference::Reference;
 use coracle_host::store::{ImageRecord, Store};
 
 use super::args::Run;
+use super::attach::{Ending, Interrupt};
 use super::{attach, context, out, progress, pull};
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
@@ -46,27 +47,34 @@ fn start(
 ) -> Result<Exit, Failure> {
     let wrong = |error: &dyn std::error::Error| Failure::new(Exit::Unexpected, error);
     let unit = units.unit(id, workload).map_err(|error| wrong(&error))?;
-    let started = if args.detach {
-        units.direct.start(&unit).map(|_| None)
-    } else {
-        units.direct.start_attached(&unit).map(Some)
+    let started = match args.detach {
+        true => units.direct.start(&unit).map(|_| None),
+        false => units.direct.start_attended(&unit).map(Some),
     };
-    let attachment = started.map_err(|error| {
-        // A name that never ran must not be in the way of the next try.
-        let _ = units.direct.remove(id);
-        wrong(&error)
-    })?;
+    let attachment = match started {
+        Ok(attachment) => attachment,
+        Err(error) => {
+            // A name that never ran must not be in the way of the next try.
+            let _ = units.direct.remove(id);
+            return Err(wrong(&error));
+        }
+    };
     local::remember(&settings.state_dir, id, workload).map_err(|error| wrong(&error))?;
     let Some(attachment) = attachment else {
         out::line(id);
         return Ok(Exit::Done);
     };
-    let ended = attach::until_end(&units.direct, id, &attachment, attach::Streams::of(&workload.service))?;
-    if args.rm {
-        local::forget(&settings.state_dir, id).map_err(|error| wrong(&error))?;
-        units.direct.remove(id).map_err(|error| wrong(&error))?;
+    let streams = attach::Streams::of(&workload.service);
+    match attach::until_end(&units.direct, id, streams, attachment, Interrupt::Stops)? {
+        Ending::Left => Ok(Exit::Done),
+        Ending::Over(exit) => {
+            if args.rm {
+                local::forget(&settings.state_dir, id).map_err(|error| wrong(&error))?;
+                units.direct.remove(id).map_err(|error| wrong(&error))?;
+            }
+            Ok(exit)
+        }
     }
-    Ok(ended)
 }
 
 fn image(settings: &Settings, args: &Run, store: &Arc<Store>) -> Result<ImageRecord, Failure> {
