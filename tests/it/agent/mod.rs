@@ -4,7 +4,6 @@ mod bad_document;
 mod bad_input;
 mod bad_update;
 mod bench;
-mod console;
 mod crash;
 mod document;
 mod downtime;

@@ -218,6 +218,16 @@ pub enum Mount {
     },
 }
 
+impl Mount {
+    /// Where in the container.
+    #[must_use]
+    pub fn target(&self) -> &str {
+        match self {
+            Self::Bind { target, .. } | Self::Volume { target, .. } | Self::Tmpfs { target, .. } => target,
+        }
+    }
+}
+
 /// A device node of the board.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Device {

@@ -6,12 +6,15 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-/// Runs and updates containers on this board.
+/// Said here, for the package's own description is another.
+const ABOUT: &str = "Runs and updates containers on this board.";
+
+/// The whole command line.
 #[derive(Debug, Parser)]
-#[command(name = "coracle", version, about, max_term_width = 100, propagate_version = true)]
+#[command(name = "coracle", version, about = ABOUT, arg_required_else_help = true)]
 pub(super) struct Arguments {
-    /// Read only this file (and `config.d/` beside it) instead of /etc/coracle and /usr/lib/coracle.
-    #[arg(long, global = true, value_name = "FILE", env = "CORACLE_CONFIG")]
+    /// Read only FILE, and `config.d/` beside it.
+    #[arg(long, global = true, value_name = "FILE", env = "CORACLE_CONFIG", hide_env = true)]
     pub(super) config: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
@@ -39,21 +42,21 @@ pub(super) enum Command {
     Rm(Rm),
     /// Run another command in a running workload.
     Exec(Exec),
-    /// Connect to the terminal or the standard streams of a workload.
+    /// Connect to a running workload's streams; ctrl-p ctrl-q leaves.
     Attach(Name),
     /// List images.
     Images(Json),
     /// Remove images and layers that no workload needs.
     Prune(Json),
-    /// Check whether this board has what containers need, and say what to do where it does not.
+    /// Check whether this board has what containers need.
     Doctor(Doctor),
     /// Show what this board can execute, and why an image fits or does not.
     Platform(Platform),
-    /// Check the configuration and show where each setting comes from.
+    /// Check the configuration; show where each setting is from.
     CheckConfig(Json),
     /// Write a completion script for a shell.
     Completions(Completions),
-    /// Write the manual pages, to standard output or into a directory.
+    /// Write the manual page, or all of them into a directory.
     Man(Man),
 }
 
@@ -70,8 +73,8 @@ pub(super) struct Json {
 pub(super) struct Pull {
     /// The image, e.g. `nginx`, `registry.example.com/app:1.4` or `…@sha256:…`.
     pub(super) reference: String,
-    /// Take the image for this platform instead of this board's.
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    /// Take the image for this OS/ARCH[/VARIANT].
+    #[arg(long)]
     pub(super) platform: Option<String>,
     /// Show no progress.
     #[arg(short, long)]
@@ -83,9 +86,12 @@ pub(super) struct Pull {
 
 /// `coracle run`; the words are docker's, so that a line written for it works here.
 #[derive(Debug, Default, Args)]
-#[command(disable_help_flag = true)]
+#[command(
+    disable_help_flag = true,
+    override_usage = "coracle run [OPTIONS] --network <host|none> IMAGE [COMMAND [ARGUMENT]...]"
+)]
 pub(super) struct Run {
-    /// Leave it running in the background and print its name.
+    /// Leave it in the background and print its name.
     #[arg(short, long)]
     pub(super) detach: bool,
     /// Keep standard input open.
@@ -94,10 +100,10 @@ pub(super) struct Run {
     /// Give it a terminal.
     #[arg(short, long)]
     pub(super) tty: bool,
-    /// Name of the workload; made from the image where absent.
+    /// Name of the workload; else made from the image's.
     #[arg(long)]
     pub(super) name: Option<String>,
-    /// `host` (the board's network) or `none`.
+    /// `host` (the board's) or `none`; or set default_network.
     #[arg(long, visible_alias = "net", value_name = "MODE")]
     pub(super) network: Option<String>,
     /// The root file system cannot be written.
@@ -106,7 +112,7 @@ pub(super) struct Run {
     /// Mount memory: PATH[:OPTIONS].
     #[arg(long, value_name = "PATH")]
     pub(super) tmpfs: Vec<String>,
-    /// Mount a path of the board or a named volume: SOURCE:TARGET[:ro].
+    /// Mount a path or a volume: SOURCE:TARGET[:ro].
     #[arg(short, long, value_name = "MOUNT")]
     pub(super) volume: Vec<String>,
     /// Add a line to /etc/hosts: NAME:ADDRESS.
@@ -115,7 +121,7 @@ pub(super) struct Run {
     /// Name servers.
     #[arg(long, value_name = "ADDRESS")]
     pub(super) dns: Vec<String>,
-    /// Set a variable: NAME=VALUE, or NAME to pass this shell's.
+    /// Set a variable; NAME alone passes this shell's.
     #[arg(short, long, value_name = "NAME=VALUE")]
     pub(super) env: Vec<String>,
     /// Read variables from a file, one NAME=VALUE a line.
@@ -175,11 +181,11 @@ pub(super) struct Run {
     /// Seconds from that signal to SIGKILL.
     #[arg(long, value_name = "SECONDS")]
     pub(super) stop_timeout: Option<u64>,
-    /// Remove the workload when it ends.
+    /// Remove it when it ends; only in the foreground.
     #[arg(long)]
     pub(super) rm: bool,
-    /// Take the image for this platform instead of this board's.
-    #[arg(long, value_name = "OS/ARCH[/VARIANT]")]
+    /// Take the image for this OS/ARCH[/VARIANT].
+    #[arg(long)]
     pub(super) platform: Option<String>,
     /// always, missing (the default) or never.
     #[arg(long, value_name = "WHEN")]

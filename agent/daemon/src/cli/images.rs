@@ -56,7 +56,7 @@ pub(super) fn prune(settings: &Settings, args: &Json) -> Result<Exit, Failure> {
     let alone = store.exclude().map_err(wrong)?;
     // Asked for under the lock: a pull that ended before it is seen.
     let keep = needed(settings)?;
-    let collected = alone.collect(&keep).map_err(wrong)?;
+    let collected = store.collect_under(&alone, &keep).map_err(wrong)?;
     if args.json {
         out::json(&json!({
             "images": collected.images,
@@ -66,9 +66,9 @@ pub(super) fn prune(settings: &Settings, args: &Json) -> Result<Exit, Failure> {
         }));
     } else {
         out::line(format_args!(
-            "removed {} images and {} layers, {}",
-            collected.images,
-            collected.layers,
+            "removed {}, {}, {} in all",
+            out::count(collected.images, "image"),
+            out::count(collected.layers, "layer"),
             out::bytes(collected.bytes)
         ));
     }

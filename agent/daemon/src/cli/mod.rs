@@ -44,9 +44,17 @@ pub(crate) fn main() -> Exit {
 
 fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {
     let config = arguments.config.as_deref();
-    let board = || -> Result<Settings, Failure> {
+    let inspected = || -> Result<Settings, Failure> {
         let settings = context::settings(config)?;
         prepare()?;
+        Ok(settings)
+    };
+    let board = || {
+        let settings = inspected()?;
+        // Said at once: without it, some would only see nothing where there is something.
+        if !nix::unistd::geteuid().is_root() {
+            return Err(Failure::usage("images and workloads are root's: run this as root (sudo coracle …)"));
+        }
         Ok(settings)
     };
     match &arguments.command {
@@ -66,7 +74,8 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {
         Command::Attach(args) => attach::attach(&board()?, args),
         Command::Images(args) => images::images(&board()?, args),
         Command::Prune(args) => images::prune(&board()?, args),
-        Command::Doctor(args) => inspect::examine(&board()?, args),
+        Command::Doctor(args) => inspect::examine(&inspected()?, args),
+        Command::Platform(args) if args.explain.is_none() => inspect::explain(&inspected()?, args),
         Command::Platform(args) => inspect::explain(&board()?, args),
     }
 }

@@ -1,4 +1,5 @@
-//! The progress of a pull: a bar for each layer on a terminal, a line for each finished layer elsewhere.
+//! The progress of a pull: a bar for each layer on a terminal, a line for each finished layer elsewhere (and on dumb
+//! terminals).
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -36,7 +37,8 @@ pub(super) fn watch(quiet: bool) -> Watch {
     if quiet {
         return Arc::new(|_| {});
     }
-    let terminal = io::stderr().is_terminal();
+    // One that cannot go back to an earlier line says so.
+    let terminal = io::stderr().is_terminal() && std::env::var_os("TERM").is_some_and(|name| name != "dumb");
     let screen = Mutex::new(Screen { layers: Vec::new(), terminal, drawn: 0, last: None });
     Arc::new(move |step| {
         if let Ok(mut screen) = screen.lock() {

@@ -31,4 +31,4 @@ pub use credentials::CredentialFiles;
 pub use endpoint::Registries;
 pub use error::{Attempt, Cause, RegistryError, Retry};
 pub use retry::RetryPolicy;
-pub use trust::prepare_environment;
+pub use trust::{given_cert_file, prepare_environment};

@@ -48,12 +48,10 @@ static ORIGINAL: OnceLock<Original> = OnceLock::new();
 
 /// Makes the library's throw-away clients cheap and safe; the first thing in `main`, before any thread.
 ///
-/// Also installs the process's TLS provider, where none is yet. Where there are threads already (under qemu's user
-/// emulation there always are) the environment stays as it is: the clients then cost more memory, and a board without
-/// a CA store gets an error from the first of them.
+/// Also installs the process's TLS provider, where none is yet.
 ///
 /// # Errors
-/// When the kernel refuses an anonymous file.
+/// When the process has threads already, or the kernel refuses an anonymous file.
 #[allow(unsafe_code)]
 pub fn prepare_environment() -> io::Result<()> {
     install_provider();
@@ -61,7 +59,7 @@ pub fn prepare_environment() -> io::Result<()> {
         return Ok(());
     }
     if std::fs::read_dir("/proc/self/task")?.take(2).count() != 1 {
-        return Ok(());
+        return Err(io::Error::other("the environment can be prepared only before threads start"));
     }
     let fd = nix::sys::memfd::memfd_create("trusts-nothing", nix::sys::memfd::MFdFlags::MFD_CLOEXEC)?;
     let mut file = std::fs::File::from(fd);
@@ -78,6 +76,12 @@ pub fn prepare_environment() -> io::Result<()> {
     }
     let _ = ORIGINAL.set(original);
     Ok(())
+}
+
+/// What `SSL_CERT_FILE` was before [`prepare_environment`] took the variable for itself.
+#[must_use]
+pub fn given_cert_file() -> Option<PathBuf> {
+    ORIGINAL.get().and_then(|original| original.file.clone()).map(PathBuf::from)
 }
 
 /// TLS without a provider would panic at the first client.

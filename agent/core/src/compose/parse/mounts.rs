@@ -31,16 +31,12 @@ pub(super) fn read(
     }
     let mut targets = BTreeSet::new();
     for (entry, mount) in &mounts {
-        let target = match mount {
-            Mount::Volume { name, target, .. } => {
-                if !declared.contains_key(name) {
-                    let reason = format!("volume {:?} is not declared under volumes", name.as_str());
-                    return Err(entry.refuse(reason));
-                }
-                target
-            }
-            Mount::Bind { target, .. } | Mount::Tmpfs { target, .. } => target,
-        };
+        if let Mount::Volume { name, .. } = mount
+            && !declared.contains_key(name)
+        {
+            return Err(entry.refuse(format!("volume {:?} is not declared under volumes", name.as_str())));
+        }
+        let target = mount.target();
         if !targets.insert(target) {
             return Err(entry.refuse(format!("something else is already mounted at {target:?}")));
         }

@@ -6,6 +6,7 @@ use coracle_host::kernel::Attempt;
 use super::Finding;
 use super::cgroups::Layout;
 use super::facts::{Facts, Tried};
+use crate::cli::out;
 
 /// 2024-01-01: a clock before it was never set, for this agent is younger.
 const BUILT_AFTER: u64 = 1_704_067_200;
@@ -202,7 +203,7 @@ fn disk(facts: &Facts) -> Finding {
     let Ok(space) = &facts.space else {
         return Finding::warn(name, "unknown", "see state-dir");
     };
-    let found = format!("{} MiB free of {} MiB", space.free_bytes >> 20, space.total_bytes >> 20);
+    let found = format!("{} free of {}", out::bytes(space.free_bytes), out::bytes(space.total_bytes));
     let remedy = "run: coracle prune; or give state_dir a larger partition";
     if space.free_bytes < FREE_BYTES_LEAST {
         Finding::fail(name, found, remedy)

@@ -89,7 +89,7 @@ impl Facts {
                 .registry
                 .ca_file
                 .clone()
-                .or_else(|| std::env::var_os("SSL_CERT_FILE").map(PathBuf::from))
+                .or_else(coracle_host::registry::given_cert_file)
                 .filter(|path| path.is_file())
                 .or_else(|| first(&CA_STORES)),
             resolv_conf: read("/etc/resolv.conf").map_err(|error| error.to_string()),

@@ -1,10 +1,10 @@
 //! The service that a `run` line describes: docker's words, read by the same functions as a Compose document's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
 
 use coracle_core::compose::form::{self, SecurityOption};
-use coracle_core::compose::{NetworkMode, Resources, Restart, Service};
+use coracle_core::compose::{Mount, NetworkMode, Resources, Restart, Service};
 
 use crate::cli::args::Run;
 use crate::exit::Failure;
@@ -18,6 +18,15 @@ pub(super) fn service(args: &Run, default: Option<NetworkMode>) -> Result<Servic
     }
     let mut words = args.words.iter();
     let image = words.next().map(String::as_str).unwrap_or_default();
+    // The parser takes the first word it does not know for the image.
+    if image.starts_with('-') {
+        return Err(Failure::usage(format!("run has no option {image}; `coracle run --help` lists them")));
+    }
+    if args.rm && args.detach {
+        return Err(Failure::usage(
+            "--rm works in the foreground only; leave --detach out, or end it with `coracle rm -f NAME`",
+        ));
+    }
     let mut service = Service::new(image, network(args.network.as_deref(), default)?);
     let command: Vec<String> = words.cloned().collect();
     service.command = (!command.is_empty()).then_some(command);
@@ -39,6 +48,12 @@ pub(super) fn service(args: &Run, default: Option<NetworkMode>) -> Result<Servic
     service.labels = pairs("--label", &args.label)?;
     service.mounts = each("--volume", &args.volume, form::parse_volume)?;
     service.mounts.extend(each("--tmpfs", &args.tmpfs, form::parse_tmpfs)?);
+    let mut targets = BTreeSet::new();
+    if let Some(twice) = service.mounts.iter().map(Mount::target).find(|target| !targets.insert(*target)) {
+        return Err(Failure::usage(format!(
+            "--volume, --tmpfs: something else is already mounted at {twice:?}"
+        )));
+    }
     service.extra_hosts = each("--add-host", &args.add_host, form::parse_extra_host)?;
     service.dns = each("--dns", &args.dns, str::parse)?;
     service.devices = each("--device", &args.device, form::parse_device)?;
@@ -71,6 +86,9 @@ fn security(args: &Run, service: &mut Service) -> Result<(), Failure> {
 }
 
 fn wrong(flag: &str, text: &str, why: impl Display) -> Failure {
+    // Some parsers name the text themselves.
+    let why = why.to_string();
+    let why = why.strip_prefix(&format!("{text:?}: ")).unwrap_or(&why);
     Failure::usage(format!("{flag} {text}: {why}"))
 }
 
