@@ -62,6 +62,18 @@ fn without_a_broker_the_agent_says_so_and_keeps_what_runs() {
 }
 
 #[test]
+fn without_any_network_the_agent_starts_and_keeps_what_runs() {
+    let (_broker, _registry, mut bench) = running("no-network");
+    let process = bench.process("site.web");
+    bench.board.stop().unwrap();
+    // A network namespace of its own: not even the loopback device is up.
+    bench.board.start_under(&["unshare", "--net"]).unwrap();
+    says(&mut bench, &["WARN", "not connected to the broker"]);
+    console_works(&bench);
+    assert_eq!(bench.process("site.web"), process);
+}
+
+#[test]
 fn without_certificate_authorities_the_agent_works_with_what_needs_none() {
     let (broker, registry, mut bench) = running("no-ca");
     let process = bench.process("site.web");

@@ -5,12 +5,14 @@ use serde_json::{Value, json};
 use super::bench::{Bench, PATIENCE, broker, idle};
 use super::document::{Desired, now, site};
 use coracle_test_support::broker::Broker;
-use coracle_test_support::faults::FaultRegistry;
+use coracle_test_support::faults::{Fault, FaultRegistry, On, Times};
 use coracle_test_support::process::eventually;
 
 struct Gated {
     broker: Broker,
     registry: FaultRegistry,
+    /// The manifest of generation 2's image.
+    digest: String,
     bench: Bench,
 }
 
@@ -18,16 +20,17 @@ struct Gated {
 fn gated(device: &str) -> Gated {
     let (broker, registry) = (broker(), FaultRegistry::start());
     registry.put_image("app", "1", &idle("one"));
-    registry.put_image("next", "2", &idle("two"));
+    let digest = registry.put_image("next", "2", &idle("two"));
     let bench = Bench::start(&broker, &registry.host(), device);
     bench.deploy(&broker, &Desired::new(device, 1, site(&registry.reference("app:1"))));
-    Gated { broker, registry, bench }
+    Gated { broker, registry, digest, bench }
 }
 
 impl Gated {
     fn second(&self) -> Desired {
         let device = &self.bench.settings.device;
-        Desired::new(device, 2, site(&self.registry.reference("next:2")))
+        let image = format!("{}@{}", self.registry.reference("next:2"), self.digest);
+        Desired::new(device, 2, site(&image))
     }
 
     /// Sends generation 2 with `policy`; it must wait for `reasons`, with or without its image.
@@ -74,6 +77,7 @@ fn a_rollout_to_be_confirmed_is_staged_and_waits_for_a_person() {
 fn a_download_only_rollout_is_staged_and_goes_on_without_the_registry() {
     let gated = gated("download");
     gated.waits(&json!({"mode": "download"}), &["DOWNLOAD_ONLY"], true);
+    gated.registry.script(On::any("/"), Times::Always, Fault::status(404));
     gated.passes(&Desired { rev: 1, ..gated.second() });
 }
 
@@ -138,7 +142,6 @@ fn a_file_on_the_board_inhibits_the_switch_until_it_is_removed() {
 
 #[test]
 fn a_newer_document_passes_one_that_is_being_downloaded() {
-    use coracle_test_support::faults::{Fault, On, Times};
     let gated = gated("newer");
     gated.registry.put_image("stuck", "2", &idle("stuck"));
     gated.registry.script(On::get("/stuck/"), Times::Always, Fault::Stall { after: 5 });
