@@ -172,25 +172,21 @@ fn a_damaged_layer_counts_as_missing_and_the_next_ingest_repairs_it() {
 
 const CHILD_STORE: &str = "CORACLE_TEST_CHILD_STORE";
 
-/// Not a test by itself: the process that the next one kills.
-#[test]
-#[ignore = "started by a_kill_in_the_middle_of_an_ingest_leaves_only_leftovers"]
-fn child_that_ingests_from_its_input() {
-    let Some(root) = std::env::var_os(CHILD_STORE) else { return };
-    let tar = big();
-    let _ = Store::open(root).unwrap().ingest_layer(&spec(&tar, &tar), io::stdin(), |_| {});
-}
-
 fn big() -> Vec<u8> {
     archive((0..2000).map(|n| Entry::file(format!("d{}/f{n}", n % 20), vec![1; 700])))
 }
 
+/// The process that is killed is this test again, told by its environment to ingest what comes.
 #[test]
 fn a_kill_in_the_middle_of_an_ingest_leaves_only_leftovers() {
-    let (dir, store) = store();
     let tar = big();
+    if let Some(root) = std::env::var_os(CHILD_STORE) {
+        Store::open(root).unwrap().ingest_layer(&spec(&tar, &tar), io::stdin(), |_| {}).unwrap();
+        panic!("nobody killed it");
+    }
+    let (dir, store) = store();
     let mut child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "store::child_that_ingests_from_its_input", "--ignored"])
+        .args(["--exact", "store::a_kill_in_the_middle_of_an_ingest_leaves_only_leftovers"])
         .env(CHILD_STORE, dir.path())
         .stdin(Stdio::piped())
         .stdout(Stdio::null())
@@ -202,7 +198,7 @@ fn a_kill_in_the_middle_of_an_ingest_leaves_only_leftovers() {
     assert_eq!(count(&dir.join("ingest")), 1);
     // Nobody may clean up under its hands.
     assert!(matches!(store.collect_leftovers(), Err(StoreError::Lock(LockError::Held { .. }))));
-    assert!(matches!(store.collect(&BTreeSet::new()), Err(StoreError::Lock(LockError::Held { .. }))));
+    assert!(matches!(store.exclude(), Err(StoreError::Lock(LockError::Held { .. }))));
     child.kill().unwrap();
     child.wait().unwrap();
     drop(input);
@@ -288,31 +284,27 @@ fn a_collection_keeps_what_is_needed_and_removes_the_rest() {
     assert_eq!(store.image("registry.example/absent:latest").unwrap(), None);
 
     let pulling = store.share().unwrap();
-    assert!(matches!(store.collect(&BTreeSet::new()), Err(StoreError::Lock(_))));
+    assert!(matches!(store.exclude(), Err(StoreError::Lock(_))));
     drop(pulling);
 
     // A manifest to be kept that was never fetched needs nothing.
     let keep = BTreeSet::from([kept.manifest, unrecorded.manifest, Digest::of(b"not here yet")]);
-    let collected = store.collect(&keep).unwrap();
+    let collected = store.exclude().unwrap().collect(&keep).unwrap();
     assert_eq!((collected.images, collected.blobs, collected.layers), (1, 2, 1));
     assert!(collected.bytes > 400);
     assert_eq!(store.images().unwrap(), std::slice::from_ref(&kept));
     assert!(store.has_layer(&kept.layers[0]) && store.has_layer(&unrecorded.layers[0]));
     assert!(!store.has_layer(&gone.layers[0]));
     assert!(store.blob(&unrecorded.config).unwrap().is_some());
-    assert_eq!(store.collect(&keep).unwrap(), Default::default());
-    // Who looks for what to keep holds the lock already.
-    let alone = store.exclude().unwrap();
-    assert_eq!(store.collect_under(&alone, &keep).unwrap(), Default::default());
-    drop(alone);
+    assert_eq!(store.exclude().unwrap().collect(&keep).unwrap(), Default::default());
 
     // What cannot be read is no reason to remove.
     fs::write(dir.join("blobs").join(unrecorded.manifest.hex()), "damaged").unwrap();
-    assert!(matches!(store.collect(&keep), Err(StoreError::Unknown { .. })));
+    assert!(matches!(store.exclude().unwrap().collect(&keep), Err(StoreError::Unknown { .. })));
     assert!(store.has_layer(&unrecorded.layers[0]));
 
     store.remove_image(&kept.reference).unwrap();
-    assert_eq!(store.collect(&BTreeSet::new()).unwrap().layers, 2);
+    assert_eq!(store.exclude().unwrap().collect(&BTreeSet::new()).unwrap().layers, 2);
     for empty in ["blobs", "layers", "images", "ingest"] {
         assert_eq!(count(&dir.join(empty)), 0, "{empty}");
     }

@@ -21,7 +21,7 @@ pub(crate) fn of_reference(error: &ReferenceError) -> Fault {
 pub(crate) fn of_image(error: &ImageError) -> Fault {
     let message = chain(error);
     match error {
-        ImageError::Registry(error) => of_registry(error, &message),
+        ImageError::Registry { source, .. } => of_registry(source, &message),
         ImageError::Store { source, .. } => of_stored(source, &message),
         ImageError::Document { .. } => Fault::new(Code::Resolve, &message).classed(Class::Permanent),
         ImageError::Platform { .. } => {

@@ -34,6 +34,11 @@ const TESTS: &[Need] = &[
     need("mkfs.ext4", "e2fsprogs", "small disks to fill and to count writes on"),
     need("setfattr", "attr", "extended attributes to compare"),
     need("ip", "iproute2", "network namespaces"),
+    need(
+        "qemu-arm-static",
+        "qemu-user-static",
+        "runs the programs that probe a processor, on other processors",
+    ),
 ];
 
 /// What checks the files for an init system.

@@ -61,7 +61,7 @@ fn envelopes(strict: &Strict) -> Vec<Row> {
         ),
         ("another payload type", other_type.into_bytes(), "SCHEMA", "payloadType"),
         ("too large", oversized, "TOO_LARGE", "32768"),
-        ("unknown key", changed(strict, |d| d["colour"] = json!("blue")), "SCHEMA", "colour"),
+        ("unknown key", changed(strict, |d| d["flavor"] = json!("blue")), "SCHEMA", "flavor"),
         ("unknown key of the policy", changed(strict, |d| d["policy"]["x"] = json!(1)), "SCHEMA", "policy.x"),
         ("another device", changed(strict, |d| d["scope"] = json!("d/other")), "SCOPE", "d/other"),
         ("a group of others", changed(strict, |d| d["scope"] = json!("g/other")), "SCOPE", "g/other"),

@@ -39,6 +39,14 @@ fn console_works(bench: &Bench) {
     bench.process("site.web");
 }
 
+/// The sequence numbers of all states so far only grow.
+#[track_caller]
+fn numbers_go_on(bench: &Bench) {
+    let states = bench.said("state");
+    let numbers: Vec<_> = states.iter().map(|state| state["seq"].as_u64().unwrap()).collect();
+    assert!(numbers.is_sorted_by(|a, b| a < b), "{numbers:?}");
+}
+
 #[test]
 fn without_a_broker_the_agent_says_so_and_keeps_what_runs() {
     let (_broker, _registry, mut bench) = running("no-broker");
@@ -125,6 +133,7 @@ fn a_damaged_journal_is_put_aside_and_what_runs_goes_on() {
     eventually(PATIENCE, || bench.said("event").iter().filter(|said| said["to"] == "SUCCEEDED").count() > 1);
     console_works(&bench);
     assert_eq!(bench.process("site.web"), process);
+    numbers_go_on(&bench);
     bench.deploy(&broker, &Desired::new("damaged", 2, site(&registry.reference("next:2"))));
 }
 
@@ -180,9 +189,15 @@ fn a_full_disk_stops_updates_and_nothing_else() {
     console_works(&bench);
     assert_eq!(bench.process("site.web"), process);
 
+    // Nor may the numbers of the reports depend on a journal that cannot count the starts.
+    bench.board.crash().unwrap();
+    bench.board.start().unwrap();
+    eventually(PATIENCE, || bench.said("up").iter().filter(|up| up["up"] == true).count() > 2);
+
     fs::remove_file(ballast).unwrap();
     bench.until_state(2, "SUCCEEDED");
     assert_ne!(bench.process("site.web"), process);
+    numbers_go_on(&bench);
 }
 
 #[test]

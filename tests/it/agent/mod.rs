@@ -4,6 +4,7 @@ mod bad_document;
 mod bad_input;
 mod bad_update;
 mod bench;
+mod console;
 mod crash;
 mod document;
 mod downtime;

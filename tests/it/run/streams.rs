@@ -55,18 +55,6 @@ fn without_open_input_the_process_reads_its_end_at_once() {
     assert!(bench.direct.attach(&unit.id).is_err());
 }
 
-/// Guards `coracle run` in the foreground: a process that ended before its client came was not heard. The tests of
-/// clients all ran processes that wait for input.
-#[test]
-fn an_attended_workload_is_heard_from_its_first_word() {
-    let bench = Bench::new();
-    for round in 0..5 {
-        let unit = bench.unit(&format!("brief-{round}"), "echo hi");
-        let attachment = bench.direct.start_attended(&unit).unwrap();
-        assert_eq!(hear(&attachment, "\n"), "hi\n");
-    }
-}
-
 #[test]
 fn a_client_hears_both_outputs_and_the_end() {
     let bench = Bench::new();

@@ -56,7 +56,7 @@ pub(super) fn prune(settings: &Settings, args: &Json) -> Result<Exit, Failure> {
     let alone = store.exclude().map_err(wrong)?;
     // Asked for under the lock: a pull that ended before it is seen.
     let keep = needed(settings)?;
-    let collected = store.collect_under(&alone, &keep).map_err(wrong)?;
+    let collected = alone.collect(&keep).map_err(wrong)?;
     if args.json {
         out::json(&json!({
             "images": collected.images,

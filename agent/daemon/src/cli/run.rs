@@ -49,7 +49,7 @@ fn start(
     let unit = units.unit(id, workload).map_err(|error| wrong(&error))?;
     let started = match args.detach {
         true => units.direct.start(&unit).map(|_| None),
-        false => units.direct.start_attended(&unit).map(Some),
+        false => units.direct.start_attached(&unit).map(Some),
     };
     let attachment = match started {
         Ok(attachment) => attachment,

@@ -81,7 +81,7 @@ impl Outbox {
             run_dir: settings.run_dir.clone(),
             have,
             sid: String::new(),
-            seq: epoch.saturating_mul(SEQUENCES),
+            seq: epoch.saturating_mul(SEQUENCES).max(last_seq(settings)),
             workloads: Vec::new(),
             pulling: Pulling::default(),
             progress_at: Instant::now(),
@@ -274,6 +274,14 @@ impl Outbox {
             events::lacking(&format!("nothing was published on {topic}"), &error.to_string());
         }
     }
+}
+
+/// The number of the last state since the board booted, where the journal did not hold the agent's last start: it was
+/// damaged, or could not be written.
+fn last_seq(settings: &Settings) -> u64 {
+    let state = report::last_state(&settings.run_dir);
+    let number = |state: serde_json::Value| state.get("seq").and_then(serde_json::Value::as_u64);
+    state.and_then(number).unwrap_or(0)
 }
 
 /// What an agent says of itself and its board.

@@ -64,8 +64,13 @@ pub(crate) type Watch = Arc<dyn Fn(Step) + Send + Sync>;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ImageError {
     /// The registry or the link.
-    #[error(transparent)]
-    Registry(#[from] RegistryError),
+    #[error("failed to get image {image}")]
+    Registry {
+        /// The image.
+        image: String,
+        /// Why.
+        source: RegistryError,
+    },
     /// The store or the disk; also a layer that is not what its digest says.
     #[error("failed to store {image}")]
     Store {
@@ -96,7 +101,7 @@ impl ImageError {
     /// Whether the same may work later.
     pub(crate) fn passes(&self) -> bool {
         match self {
-            Self::Registry(error) => error.retry() != registry::Retry::Never,
+            Self::Registry { source, .. } => source.retry() != registry::Retry::Never,
             Self::Store { source, .. } => source.retry() != coracle_host::store::Retry::Never,
             Self::Document { .. } | Self::Platform { .. } => false,
         }

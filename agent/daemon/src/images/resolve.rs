@@ -8,7 +8,7 @@ use coracle_core::oci::manifest::{DOCKER_LIST, Document, Manifest, OCI_INDEX};
 use coracle_core::oci::reference::Reference;
 use coracle_core::oci::select::{self, Selection};
 use coracle_core::oci::{Descriptor, Digest, Platform};
-use coracle_host::registry::RawManifest;
+use coracle_host::registry::{RawManifest, RegistryError};
 
 use super::{ImageError, Images};
 
@@ -44,13 +44,13 @@ impl Images {
     /// # Errors
     /// [`ImageError`] names the image and the document.
     pub(crate) async fn resolve(&self, reference: &Reference) -> Result<Resolved, ImageError> {
-        let top = self.registry.manifest(reference, None).await?;
+        let top = self.manifest(reference, None).await?;
         let (raw, manifest, listed) = match parse(reference, &top)? {
             Document::Manifest(manifest) => (top.clone(), manifest, None),
             Document::Index(index) => {
                 let entries = self.flatten(reference, top.digest, index.manifests).await?;
                 let chosen = self.choose(reference, &entries)?;
-                let raw = self.registry.manifest(reference, Some(&chosen)).await?;
+                let raw = self.manifest(reference, Some(&chosen)).await?;
                 match parse(reference, &raw)? {
                     Document::Manifest(manifest) => (raw, manifest, chosen.platform),
                     Document::Index(_) => {
@@ -59,7 +59,7 @@ impl Images {
                 }
             }
         };
-        let config_bytes = self.registry.small_blob(reference, &manifest.config).await?;
+        let config_bytes = self.small_blob(reference, &manifest.config).await?;
         let config = ImageConfig::parse(&config_bytes)
             .map_err(|error| unusable(reference, format!("config {}: {error}", manifest.config.digest)))?;
         config.matches(&manifest).map_err(|error| {
@@ -77,11 +77,11 @@ impl Images {
     /// # Errors
     /// [`ImageError`] names the image and the document.
     pub(crate) async fn offers(&self, reference: &Reference) -> Result<Offers, ImageError> {
-        let top = self.registry.manifest(reference, None).await?;
+        let top = self.manifest(reference, None).await?;
         let entries = match parse(reference, &top)? {
             Document::Index(index) => self.flatten(reference, top.digest, index.manifests).await?,
             Document::Manifest(manifest) => {
-                let config_bytes = self.registry.small_blob(reference, &manifest.config).await?;
+                let config_bytes = self.small_blob(reference, &manifest.config).await?;
                 let config = ImageConfig::parse(&config_bytes).map_err(|error| {
                     unusable(reference, format!("config {}: {error}", manifest.config.digest))
                 })?;
@@ -90,6 +90,20 @@ impl Images {
         };
         let selection = select::select(&self.can_run, &entries);
         Ok(Offers { entries, selection })
+    }
+
+    async fn manifest(
+        &self,
+        reference: &Reference,
+        entry: Option<&Descriptor>,
+    ) -> Result<RawManifest, ImageError> {
+        let fetched = self.registry.manifest(reference, entry).await;
+        fetched.map_err(|source| unfetched(reference, source))
+    }
+
+    async fn small_blob(&self, reference: &Reference, blob: &Descriptor) -> Result<Vec<u8>, ImageError> {
+        let fetched = self.registry.small_blob(reference, blob).await;
+        fetched.map_err(|source| unfetched(reference, source))
     }
 
     /// The entries of an index with nested indexes opened in place, each document once.
@@ -114,7 +128,7 @@ impl Images {
                 let reason = format!("index {} is nested deeper than {depth} levels", entry.digest);
                 return Err(unusable(reference, reason));
             }
-            let raw = self.registry.manifest(reference, Some(&entry)).await?;
+            let raw = self.manifest(reference, Some(&entry)).await?;
             let Document::Index(index) = parse(reference, &raw)? else {
                 return Err(unusable(
                     reference,
@@ -171,4 +185,8 @@ fn parse(reference: &Reference, raw: &RawManifest) -> Result<Document, ImageErro
 
 pub(super) fn unusable(reference: &Reference, reason: String) -> ImageError {
     ImageError::Document { image: reference.to_string(), reason }
+}
+
+pub(super) fn unfetched(reference: &Reference, source: RegistryError) -> ImageError {
+    ImageError::Registry { image: reference.to_string(), source }
 }

@@ -26,7 +26,7 @@ use std::path::Path;
 use coracle_host::cgroup;
 use coracle_host::mounts;
 use coracle_host::runtime::Runtime;
-use coracle_host::supervise::{ATTENDED, CLEAR, Life, Phase, Place, Status, Unit};
+use coracle_host::supervise::{Client, Life, Phase, Place, SHIM_ATTACHED, Status, Unit};
 use nix::sys::prctl;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{chdir, daemon, dup2_stdout};
@@ -46,19 +46,19 @@ const SHIMS_GROUP: &str = "coracle/shims";
 pub(crate) enum Errand {
     /// To run the workload.
     Run,
-    /// To run the workload once somebody listens, so that no word of it is missed.
-    Attended,
+    /// To run it for a client that listens from the start.
+    RunAttached,
     /// To clear away what a killed shim has left.
     Clear,
 }
 
-/// The hidden command `coracle shim DIR [--attended | --clear]`; the answer is the process's exit code.
+/// The hidden command `coracle shim DIR [--clear | --attached]`; the answer is the process's exit code.
 pub(crate) fn main(mut words: impl Iterator<Item = OsString>) -> i32 {
     let Some(dir) = words.next() else { return USAGE };
     let errand = match words.next() {
         None => Errand::Run,
-        Some(word) if word == ATTENDED => Errand::Attended,
-        Some(word) if word == CLEAR => Errand::Clear,
+        Some(word) if word == "--clear" => Errand::Clear,
+        Some(word) if word == SHIM_ATTACHED => Errand::RunAttached,
         Some(_) => return USAGE,
     };
     run(Path::new(&dir), errand)
@@ -82,6 +82,10 @@ pub(crate) fn runtime_of(unit: &Unit, place: &Place) -> Runtime {
 
 fn stand(dir: &Path, errand: Errand) -> Result<(), ShimError> {
     daemon(true, true).map_err(system("daemon"))?;
+    let client = match errand {
+        Errand::RunAttached => Some(Client::inherited().map_err(system("client"))?),
+        Errand::Run | Errand::Clear => None,
+    };
     // Whatever the agent's own is: containers read the files made here as other users.
     umask(Mode::from_bits_truncate(0o022));
     cgroup::leave_for(SHIMS_GROUP);
@@ -95,9 +99,9 @@ fn stand(dir: &Path, errand: Errand) -> Result<(), ShimError> {
     // A killed shim's container may still run, and would hold the overlay's directories.
     runtime.delete(&unit.id.to_string())?;
     match errand {
-        Errand::Run | Errand::Attended => {
+        Errand::Run | Errand::RunAttached => {
             let mut status = Status::starting(&unit.id);
-            live(unit, &place, runtime, &mut status, errand).inspect_err(|error| {
+            live(unit, &place, runtime, client, &mut status).inspect_err(|error| {
                 status.phase = Phase::Failed;
                 status.error = Some(chain(error));
                 let _ = status.write(&place);
@@ -118,17 +122,14 @@ fn live(
     unit: Unit,
     place: &Place,
     runtime: Runtime,
+    client: Option<Client>,
     status: &mut Status,
-    errand: Errand,
 ) -> Result<(), ShimError> {
     status.write(place).map_err(system("status.json"))?;
     prctl::set_child_subreaper(true).map_err(system("subreaper"))?;
     mounts::private_namespace()?;
     let frame = Frame::build(unit, place, runtime)?;
-    let mut watch = Watch::begin(&frame, status)?;
-    if errand == Errand::Attended {
-        watch.await_client()?;
-    }
+    let mut watch = Watch::begin(&frame, client, status)?;
     watch.run(|| answer("ok"))
 }
 

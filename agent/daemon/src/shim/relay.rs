@@ -30,27 +30,21 @@ pub(super) struct Relay {
 }
 
 impl Relay {
-    /// Opens log and socket; the working directory is the workload's.
-    pub(super) fn open(place: &Place, unit: &Unit) -> io::Result<Self> {
+    /// Opens log and socket; the working directory is the workload's. `client` listens from the start.
+    pub(super) fn open(place: &Place, unit: &Unit, client: Option<Client>) -> io::Result<Self> {
         Ok(Self {
             terminal: unit.workload.service.tty,
             log: Log::open(place, unit.log_bytes_max),
             listener: Some(Listener::here()?),
-            clients: Vec::new(),
+            clients: client.into_iter().collect(),
             unread_input: Vec::new(),
             input_ends: false,
         })
     }
 
-    /// Where the first client shows.
-    pub(super) fn awaits(&self) -> Vec<PollFd<'_>> {
-        let listener = self.listener.iter();
-        listener.map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)).collect()
-    }
-
     /// Adds what is waited for.
     pub(super) fn wants<'a>(&'a self, container: &'a Container, fds: &mut Vec<PollFd<'a>>) {
-        fds.extend(self.awaits());
+        fds.extend(self.listener.as_ref().map(|listener| PollFd::new(listener.as_fd(), PollFlags::POLLIN)));
         fds.extend(container.outputs.iter().map(|(_, fd)| PollFd::new(fd.as_fd(), PollFlags::POLLIN)));
         match &container.input {
             // Clients wait while the process does not read: that is all the buffer there is.
@@ -71,8 +65,6 @@ impl Relay {
 
     /// Passes on the last words of a process that is gone, and sends its clients away.
     pub(super) fn finish(&mut self, container: &mut Container) {
-        // One who came while the process ended hears its last words too.
-        self.accept();
         self.pass_output(container, DRAIN_BYTES_MAX);
         self.log.finish();
         self.clients.clear();

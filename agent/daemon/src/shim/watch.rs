@@ -6,7 +6,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use coracle_core::restart::{AfterEnd, Ended, after_end};
 use coracle_core::time::Timestamp;
 use coracle_host::process;
-use coracle_host::supervise::{Phase, Status};
+use coracle_host::supervise::{Client, Phase, Status};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, kill};
@@ -20,9 +20,6 @@ use super::relay::Relay;
 
 /// What the shells answer for a program that does not start.
 const NOT_STARTED: i32 = 127;
-
-/// How long a client that was announced may take to come; it is a process that waits for nothing else.
-const CLIENT_MAX: Duration = Duration::from_secs(5);
 
 /// A shim at work.
 pub(super) struct Watch<'a> {
@@ -46,7 +43,11 @@ enum Stop {
 
 impl<'a> Watch<'a> {
     /// Takes over signals and opens log and socket.
-    pub(super) fn begin(frame: &'a Frame, status: &'a mut Status) -> Result<Self, ShimError> {
+    pub(super) fn begin(
+        frame: &'a Frame,
+        client: Option<Client>,
+        status: &'a mut Status,
+    ) -> Result<Self, ShimError> {
         let mut mask = SigSet::empty();
         for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP, Signal::SIGCHLD] {
             mask.add(signal);
@@ -56,17 +57,11 @@ impl<'a> Watch<'a> {
         Ok(Self {
             frame,
             status,
-            relay: Relay::open(&frame.place, &frame.unit).map_err(system("attach.sock"))?,
+            relay: Relay::open(&frame.place, &frame.unit, client).map_err(system("attach.sock"))?,
             signals: SignalFd::with_flags(&mask, flags).map_err(system("signals"))?,
             in_a_row: 0,
             stop: Stop::NotAsked,
         })
-    }
-
-    /// Waits for the first client, a moment at most.
-    pub(super) fn await_client(&self) -> Result<(), ShimError> {
-        let mut fds = self.relay.awaits();
-        wait(&mut fds, Some(Instant::now() + CLIENT_MAX))
     }
 
     /// Runs the workload to its last end. `on_started` is told once, when its first process runs.

@@ -5,9 +5,9 @@ use std::fs;
 
 use coracle_core::oci::{Digest, Document, ImageConfig};
 
-use super::Store;
 use super::error::{Attempt as _, Result, StoreError};
-use crate::files::{self, Lock, TEMPORARY_PREFIX};
+use super::{Alone, Store};
+use crate::files::{self, TEMPORARY_PREFIX};
 
 /// What a collection removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,21 +29,20 @@ struct Needed {
     layers: BTreeSet<Digest>,
 }
 
-impl Store {
-    /// Removes what no manifest of `keep` needs: image records, blobs, layers. Takes the store's lock for itself.
+impl Alone<'_> {
+    /// Removes what no manifest of `keep` needs: image records, blobs, layers. What is kept is to be asked for while
+    /// this is held, so that a pull that ended before it is seen.
     ///
     /// # Errors
-    /// [`StoreError::Lock`] while anybody pulls; [`StoreError::Unknown`] when something to be kept is damaged, because
-    /// then nobody can say what it needs. Nothing was removed in both cases.
+    /// [`StoreError::Unknown`] when something to be kept is damaged, because then nobody can say what it needs; nothing
+    /// was removed then.
     pub fn collect(&self, keep: &BTreeSet<Digest>) -> Result<Collected> {
-        self.collect_under(&self.exclude()?, keep)
+        self.store.collect(keep)
     }
+}
 
-    /// As [`Store::collect`], under the lock of [`Store::exclude`], for who has to find out what to keep under it.
-    ///
-    /// # Errors
-    /// Those of [`Store::collect`].
-    pub fn collect_under(&self, _excluded: &Lock, keep: &BTreeSet<Digest>) -> Result<Collected> {
+impl Store {
+    fn collect(&self, keep: &BTreeSet<Digest>) -> Result<Collected> {
         let images = self.image_files()?;
         let mut needed = Needed::default();
         for manifest in keep {

@@ -40,6 +40,13 @@ pub struct Store {
     windows: Windows,
 }
 
+/// A store that nobody adds to while this is held.
+#[derive(Debug)]
+pub struct Alone<'a> {
+    store: &'a Store,
+    _lock: Lock,
+}
+
 /// Only the agent's user reads the state: images may carry secrets, and setuid programs must not be reachable.
 const DIR_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
@@ -84,8 +91,8 @@ impl Store {
     ///
     /// # Errors
     /// [`StoreError::Lock`] names a process that has it.
-    pub fn exclude(&self) -> Result<Lock> {
-        Ok(Lock::try_take(&self.lock_path(), Sharing::Exclusive)?)
+    pub fn exclude(&self) -> Result<Alone<'_>> {
+        Ok(Alone { store: self, _lock: Lock::try_take(&self.lock_path(), Sharing::Exclusive)? })
     }
 
     fn lock_path(&self) -> PathBuf {

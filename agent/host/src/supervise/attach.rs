@@ -12,11 +12,13 @@ use std::io::{self, IoSlice};
 use std::os::fd::{AsFd, AsRawFd as _, BorrowedFd, OwnedFd};
 
 use nix::errno::Errno;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::socket::{
     AddressFamily, Backlog, MsgFlags, SockFlag, SockType, UnixAddr, accept4, bind, connect, listen, recv,
-    sendmsg, socket,
+    sendmsg, socket, socketpair,
 };
+use nix::unistd::dup2_stdin;
 
 use super::log::Stream;
 use super::place::Place;
@@ -110,7 +112,27 @@ impl AsFd for Attachment {
     }
 }
 
+/// Both ends of a client, joined before the workload starts: nothing that it writes can be missed.
+///
+/// # Errors
+/// That of the system.
+pub(super) fn pair() -> io::Result<(OwnedFd, Attachment)> {
+    let (ours, theirs) = socketpair(AddressFamily::Unix, SockType::SeqPacket, None, SockFlag::SOCK_CLOEXEC)?;
+    Ok((theirs, Attachment(ours)))
+}
+
 impl Client {
+    /// The client whose end of a [`pair`] this process was given as its standard input, which becomes empty.
+    ///
+    /// # Errors
+    /// That of the system.
+    pub fn inherited() -> io::Result<Self> {
+        let fd = io::stdin().as_fd().try_clone_to_owned()?;
+        fcntl(&fd, FcntlArg::F_SETFL(OFlag::O_NONBLOCK))?;
+        dup2_stdin(fs::File::open("/dev/null")?)?;
+        Ok(Self(fd))
+    }
+
     /// Passes output on. False: this client is gone or does not read, drop it.
     #[must_use]
     pub fn tell(&self, stream: Stream, bytes: &[u8]) -> bool {

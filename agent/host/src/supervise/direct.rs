@@ -2,11 +2,10 @@
 
 use std::fs;
 use std::io::{self, Read as _};
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{ChildStdout, Command, Stdio};
-use std::thread;
 use std::time::{Duration, Instant};
 
 use coracle_core::ident::WorkloadId;
@@ -14,7 +13,7 @@ use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
-use super::attach::Attachment;
+use super::attach::{self, Attachment};
 use super::error::{Attempt, Cause, SuperviseError};
 use super::life::Life;
 use super::log;
@@ -25,12 +24,8 @@ use crate::process;
 
 /// The hidden word of the command line that makes the binary a shim; the workload's directory follows.
 pub const SHIM_COMMAND: &str = "shim";
-/// After the directory: the workload waits for a first client, so that no word of it is missed.
-pub const ATTENDED: &str = "--attended";
-/// After the directory: nothing is run, but what a killed shim has left is cleared away.
-pub const CLEAR: &str = "--clear";
-/// Between two attempts to reach a shim that is starting.
-const REACH_EVERY: Duration = Duration::from_millis(5);
+/// After the directory: standard input is the end of a client that listens from the start.
+pub const SHIM_ATTACHED: &str = "--attached";
 /// What a shim may take until its container runs: three runtime commands, each with its own bound, and a copy.
 const START_MAX: Duration = Duration::from_secs(240);
 /// What a shim may take beyond the grace period: the kill, the delete and the unmount.
@@ -88,31 +83,22 @@ impl Direct {
     /// # Errors
     /// [`SuperviseError`]: another unit of the same name runs, or the shim's own words.
     pub fn start(&self, unit: &Unit) -> Result<Status, SuperviseError> {
-        self.start_with(unit, None)
+        self.begin(unit, None)
     }
 
-    /// As [`Direct::start`], and takes part in its streams from the first word.
+    /// The same, joined to its streams from its first byte on. A unit that runs already is not joined: the attachment
+    /// then ends at once.
     ///
     /// # Errors
-    /// Those of [`Direct::start`] and [`Direct::attach`].
-    pub fn start_attended(&self, unit: &Unit) -> Result<Attachment, SuperviseError> {
-        let place = self.place(&unit.id);
-        thread::scope(|scope| {
-            let starting = scope.spawn(|| self.start_with(unit, Some(ATTENDED)));
-            // The shim listens before its container runs, and waits for this connection.
-            let mut reached = None;
-            while reached.is_none() && !starting.is_finished() {
-                reached = Attachment::connect(&place).ok();
-                thread::sleep(REACH_EVERY);
-            }
-            let lost = || Cause::Shim("its starter ended without a word".to_owned());
-            let started = starting.join();
-            started.map_err(|_| SuperviseError::new(Attempt::Start, &unit.id, lost()))??;
-            reached.map_or_else(|| self.attach(&unit.id), Ok)
-        })
+    /// Those of [`Direct::start`].
+    pub fn start_attached(&self, unit: &Unit) -> Result<Attachment, SuperviseError> {
+        let fail = |source| SuperviseError::new(Attempt::Attach, &unit.id, Cause::system("socket")(source));
+        let (client, attachment) = attach::pair().map_err(fail)?;
+        self.begin(unit, Some(client))?;
+        Ok(attachment)
     }
 
-    fn start_with(&self, unit: &Unit, word: Option<&str>) -> Result<Status, SuperviseError> {
+    fn begin(&self, unit: &Unit, client: Option<OwnedFd>) -> Result<Status, SuperviseError> {
         let fail = |cause| SuperviseError::new(Attempt::Start, &unit.id, cause);
         let place = self.place(&unit.id);
         if let Some(shim) = self.shim_of(&place).map_err(fail)?
@@ -125,7 +111,7 @@ impl Direct {
             return Err(fail(Cause::Different));
         }
         self.prepare(unit, &place).map_err(fail)?;
-        let answer = self.launch(&place, word).map_err(fail)?;
+        let answer = self.launch(&place, client).map_err(fail)?;
         match answer.strip_prefix("ok") {
             Some(_) => self.status(&unit.id),
             None if answer.is_empty() => Err(fail(Cause::Shim("its shim ended without a word".to_owned()))),
@@ -290,20 +276,25 @@ impl Direct {
     fn clear(&self, id: &WorkloadId, place: &Place) -> Result<Status, SuperviseError> {
         let fail = |cause| SuperviseError::new(Attempt::Stop, id, cause);
         let mut command = Command::new(&self.config.exe);
-        command.arg(SHIM_COMMAND).arg(place.dir()).arg(CLEAR);
-        let answer = answer(&mut command).map_err(fail)?;
+        command.arg(SHIM_COMMAND).arg(place.dir()).arg("--clear");
+        let answer = answer(&mut command, Stdio::null()).map_err(fail)?;
         if answer.starts_with("ok") { self.status(id) } else { Err(fail(Cause::Shim(answer))) }
     }
 
-    fn launch(&self, place: &Place, word: Option<&str>) -> Result<String, Cause> {
-        answer(Command::new(&self.config.exe).arg(SHIM_COMMAND).arg(place.dir()).args(word))
+    fn launch(&self, place: &Place, client: Option<OwnedFd>) -> Result<String, Cause> {
+        let mut command = Command::new(&self.config.exe);
+        command.arg(SHIM_COMMAND).arg(place.dir());
+        match client {
+            Some(client) => answer(command.arg(SHIM_ATTACHED), client.into()),
+            None => answer(&mut command, Stdio::null()),
+        }
     }
 }
 
 /// Starts a shim and waits for its one line.
-fn answer(command: &mut Command) -> Result<String, Cause> {
+fn answer(command: &mut Command, input: Stdio) -> Result<String, Cause> {
     let program = Path::new(command.get_program()).display().to_string();
-    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).current_dir("/");
+    command.stdin(input).stdout(Stdio::piped()).stderr(Stdio::null()).current_dir("/");
     // What the agent was told by its environment (tokens, sockets) is none of a workload's business.
     let path = std::env::var_os("PATH");
     command.env_clear().envs(path.map(|path| ("PATH", path)));

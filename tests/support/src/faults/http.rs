@@ -276,10 +276,12 @@ fn chunk(shared: &Shared, stream: &mut Box<dyn Stream>, bytes: &[u8]) -> io::Res
 }
 
 fn send(shared: &Shared, stream: &mut Box<dyn Stream>, bytes: &[u8]) -> io::Result<()> {
-    stream.write_all(bytes)?;
-    stream.flush()?;
-    shared.bytes_sent.fetch_add(bytes.len() as u64, Ordering::SeqCst);
-    Ok(())
+    // Counted before they are there, so that who has read them finds them counted.
+    let count = bytes.len() as u64;
+    shared.bytes_sent.fetch_add(count, Ordering::SeqCst);
+    stream.write_all(bytes).and_then(|()| stream.flush()).inspect_err(|_| {
+        shared.bytes_sent.fetch_sub(count, Ordering::SeqCst);
+    })
 }
 
 /// Waits until the client leaves or the registry ends.
