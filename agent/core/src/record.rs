@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::desired::{Accepted, Scope, choose};
 use crate::ident::{DeviceId, GroupName};
 use crate::oci::Digest;
-use crate::rollout::{Rollout, Target};
+use crate::rollout::{Rollout, State, Target};
 use crate::time::Timestamp;
 
 /// The version that this agent writes.
@@ -90,6 +90,21 @@ impl Record {
             0 => Err(RecordError::Damaged("version 0 was never written".to_owned())),
             newer => Err(RecordError::Newer(newer)),
         }
+    }
+
+    /// Whether a board acts on `other` as on this. They may differ in why the latest document was refused: anybody who
+    /// can publish there may change that as often as they like, and it must not cost a write to flash each time.
+    #[must_use]
+    pub fn calls_for_the_same(&self, other: &Self) -> bool {
+        let refused = |record: &Self| matches!(record.rollout.state, State::Rejected { .. });
+        if !(refused(self) && refused(other)) {
+            return self == other;
+        }
+        let resting = |record: &Self| Self {
+            rollout: Rollout { state: State::Idle, ..record.rollout.clone() },
+            ..record.clone()
+        };
+        resting(self) == resting(other)
     }
 
     /// The document that counts among those for `device` and its `groups`, and the other such scopes that have one.

@@ -1,5 +1,6 @@
 use super::*;
 use crate::deployment::{Deployment, Generation};
+use crate::fault::{Code, Fault};
 use crate::gate::{Approval, Policy};
 use crate::rollout::{OnFailure, State, Terms};
 
@@ -46,6 +47,19 @@ fn a_newer_or_damaged_record_is_refused_with_a_word_on_why() {
     for damaged in [&b""[..], b"{", b"{}", br#"{"version":1}"#, br#"{"version":0}"#] {
         assert!(matches!(Record::from_bytes(damaged), Err(RecordError::Damaged(_))));
     }
+}
+
+#[test]
+fn another_reason_for_a_refusal_calls_for_nothing_new() {
+    let refused = |message: &str| {
+        let mut record = record(&[("d/board-1", 10)]);
+        record.rollout.state = State::Rejected { fault: Fault::new(Code::Schema, message) };
+        record
+    };
+    assert!(refused("one").calls_for_the_same(&refused("another")));
+    assert!(!refused("one").calls_for_the_same(&Record { epoch: 4, ..refused("one") }));
+    assert!(!refused("one").calls_for_the_same(&record(&[("d/board-1", 10)])));
+    assert!(!record(&[("d/board-1", 10)]).calls_for_the_same(&refused("one")));
 }
 
 #[track_caller]

@@ -104,7 +104,7 @@ impl Journal {
     /// # Errors
     /// [`JournalError`]; the file then still holds the record before.
     pub(crate) fn keep(&mut self, record: &Record) -> Result<(), JournalError> {
-        if self.written.as_ref() == Some(record) {
+        if self.written.as_ref().is_some_and(|written| written.calls_for_the_same(record)) {
             return Ok(());
         }
         let bytes =
