@@ -201,6 +201,22 @@ fn a_full_disk_stops_updates_and_nothing_else() {
 }
 
 #[test]
+fn a_boot_without_room_for_the_journal_brings_back_what_it_held() {
+    let (broker, registry) = (broker(), FaultRegistry::start());
+    registry.put_image("app", "1", &idle("one"));
+    let mut bench = Bench::new(&broker, &registry.host(), "full-boot");
+    let disk = SmallDisk::mount(&bench.board.state_dir());
+    bench.board.start().unwrap();
+    bench.until_up();
+    bench.deploy(&broker, &Desired::new("full-boot", 1, site(&registry.reference("app:1"))));
+    bench.board.cut_power().unwrap();
+    disk.fill();
+    bench.board.start().unwrap();
+    let runs = |ps: &[serde_json::Value]| ps.iter().any(|w| w["id"] == "site.web" && w["state"] == "running");
+    eventually(PATIENCE, || if runs(&bench.ps()) { Ok(()) } else { Err(bench.ps()) });
+}
+
+#[test]
 fn a_layer_that_does_not_fit_is_reported_and_leaves_nothing() {
     let (broker, registry) = (broker(), FaultRegistry::start());
     registry.put_image("app", "1", &idle("one"));

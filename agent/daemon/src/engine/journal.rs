@@ -99,7 +99,12 @@ impl Journal {
         }
     }
 
-    /// Makes `record` durable; writes nothing when it is what the file holds.
+    /// What the file holds; `None` where there is none.
+    pub(crate) fn held(&self) -> Option<&Record> {
+        self.written.as_ref()
+    }
+
+    /// Makes `record` durable; writes nothing when the file holds what calls for the same.
     ///
     /// # Errors
     /// [`JournalError`]; the file then still holds the record before.

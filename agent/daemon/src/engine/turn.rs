@@ -215,7 +215,7 @@ impl Engine {
         let now = self.clock.steady();
         if let Err(error) = self.journal.keep(&self.record) {
             events::journal_failed(&error);
-            self.wake = Instant::now() + JOURNAL_AGAIN;
+            self.wake = Instant::now() + JOURNAL_AGAIN.min(self.keep_journaled());
             return;
         }
         let rollout = self.record.rollout.clone();
@@ -241,6 +241,20 @@ impl Engine {
             wake = wake.min(self.start(&calls.work, calls.keep));
         }
         self.wake = Instant::now() + wake;
+    }
+
+    /// Without a journal nothing new is begun, but what it held last is kept running: a board whose disk is full must
+    /// not stay dark after a power cut. Says when to try again what failed.
+    fn keep_journaled(&mut self) -> Duration {
+        let held = self.journal.held().map(|held| &held.rollout);
+        let runs = held.and_then(|rollout| rollout.on_trial().or(rollout.active.as_ref()));
+        let Some(runs) = runs.filter(|_| !self.kept && self.workers.doing().is_none()) else { return NEVER };
+        let pause = self.keep_at.saturating_duration_since(Instant::now());
+        if pause.is_zero() {
+            self.workers.keep(runs);
+            return NEVER;
+        }
+        pause
     }
 
     /// Starts the next thing; says when to look again although nothing happens.
