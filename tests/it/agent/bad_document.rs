@@ -100,7 +100,6 @@ fn contents(strict: &Strict) -> Vec<Row> {
         ("the project of people", local, "COMPOSE", "projects.local"),
         ("a newer agent", requires("agent", json!(">=99")), "AGENT_VERSION", "requires another agent"),
         ("another platform", requires("platform", json!(["linux/s390x"])), "PLATFORM", "linux/s390x"),
-        ("more disk than there is", requires("freeBytes", json!(1_u64 << 60)), "DISK_FULL", "bytes free"),
     ]
 }
 

@@ -81,8 +81,6 @@ pub struct Facts<'a> {
     pub clock: Clock,
     /// The agent's version.
     pub agent: &'a str,
-    /// Bytes free in the store; `None` where unknown.
-    pub free_bytes: Option<u64>,
     /// What the board can execute.
     pub platforms: &'a [Platform],
 }
@@ -131,6 +129,6 @@ pub fn receive(bytes: &[u8], facts: &Facts<'_>) -> Result<Received, Fault> {
         let message = format!("document {number}.{rev} of {scope} expired at {}; it is {}", expires.0, now.0);
         return Err(Fault::new(Code::Expired, &message));
     }
-    desired.requires.met(facts.agent, facts.free_bytes, facts.platforms)?;
+    desired.requires.met(facts.agent, facts.platforms)?;
     Ok(Received::Fresh(Box::new(desired), incoming))
 }

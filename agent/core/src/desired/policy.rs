@@ -104,6 +104,7 @@ fn gates(fields: &mut Fields, id: &str, download_outside_window: bool) -> Result
         windows: windows(fields)?,
         download_outside_window,
         hold: fields.flag("hold")?.unwrap_or(false),
+        free_bytes: 0,
     })
 }
 

@@ -46,8 +46,14 @@ impl Requires {
         Ok(Self { agent, free_bytes, platforms })
     }
 
-    /// Whether the board has it: the agent's version, bytes free (`None` where unknown) and what it can execute.
-    pub(super) fn met(&self, agent: &str, free_bytes: Option<u64>, board: &[Platform]) -> Result<(), Fault> {
+    /// Bytes that must be free before the download. No reason to refuse the document: room comes and goes.
+    #[must_use]
+    pub fn free_bytes(&self) -> u64 {
+        self.free_bytes
+    }
+
+    /// Whether the board has what does not change by itself: the agent's version and what it can execute.
+    pub(super) fn met(&self, agent: &str, board: &[Platform]) -> Result<(), Fault> {
         if !self.agent.iter().all(|wanted| version(agent).is_some_and(|own| wanted.fits(own))) {
             let message = format!("document requires another agent than {agent}");
             return Err(Fault::new(Code::AgentVersion, &message).hint("update the agent first"));
@@ -59,13 +65,7 @@ impl Requires {
                 format!("document is for {}; this board runs {}", self.platforms.join(", "), own.join(", "));
             return Err(Fault::new(Code::Platform, &message).in_phase(Phase::Verify));
         }
-        match free_bytes {
-            Some(free) if free < self.free_bytes => {
-                let message = format!("document requires {} bytes free; there are {free}", self.free_bytes);
-                Err(Fault::new(Code::DiskFull, &message).in_phase(Phase::Verify))
-            }
-            Some(_) | None => Ok(()),
-        }
+        Ok(())
     }
 }
 

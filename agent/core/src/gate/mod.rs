@@ -37,6 +37,9 @@ pub struct Policy {
     pub download_outside_window: bool,
     /// Everything waits.
     pub hold: bool,
+    /// Bytes that must be free on the store's disk before the download; 0 for any.
+    #[serde(default)]
+    pub free_bytes: u64,
 }
 
 /// How binding a policy is.
@@ -87,6 +90,8 @@ pub enum Reason {
     DownloadOnly,
     /// A person must approve.
     Confirm,
+    /// Fewer bytes than this are free. How many are is not told here: it changes all the time.
+    Disk(u64),
     /// Something on the board objects; the name of its file.
     Inhibit(String),
 }
@@ -103,6 +108,7 @@ impl fmt::Display for Reason {
             Self::Window(at) => write!(f, "WINDOW:{}", window::iso_minute(*at)),
             Self::DownloadOnly => f.write_str("DOWNLOAD_ONLY"),
             Self::Confirm => f.write_str("CONFIRM"),
+            Self::Disk(needed) => write!(f, "DISK:{needed}"),
             Self::Inhibit(name) => write!(f, "INHIBIT:{name}"),
         }
     }
@@ -139,6 +145,8 @@ pub struct Facts<'a> {
     pub trusted_now: Timestamp,
     /// Names of the files that inhibit an update.
     pub inhibitors: &'a [String],
+    /// Bytes free on the store's disk; `None` where unknown.
+    pub free_bytes: Option<u64>,
     /// Whether a person has approved.
     pub approval: Approval,
 }
@@ -151,6 +159,9 @@ pub fn closed(policy: &Policy, facts: &Facts<'_>, phase: Phase) -> Vec<Reason> {
     let mut reasons = Vec::new();
     if policy.hold {
         reasons.push(Reason::Hold);
+    }
+    if phase == Phase::Download && facts.free_bytes.is_some_and(|free| free < policy.free_bytes) {
+        reasons.push(Reason::Disk(policy.free_bytes));
     }
     reasons.extend(policy.not_before.filter(|at| facts.trusted_now < *at).map(Reason::NotBefore));
     if !forced {

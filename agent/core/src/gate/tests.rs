@@ -11,6 +11,7 @@ fn check(policy: &Policy, now: u64, phase: Phase, reasons: &str) {
         now: Timestamp(now),
         trusted_now: Timestamp(now),
         inhibitors: &[],
+        free_bytes: Some(999),
         approval: Approval::Pending,
     };
     let written: Vec<String> = closed(policy, &facts, phase).iter().map(ToString::to_string).collect();
@@ -38,6 +39,14 @@ fn every_closed_gate_is_named() {
     let place = bucket("s", "board-1");
     let bucket = Hundredths(place);
     check(&shut, 60, Phase::Apply, &format!("HOLD NOT_BEFORE:2026-09-12T23:30Z PERCENT:0<{bucket}"));
+}
+
+#[test]
+fn a_disk_without_the_room_asked_for_holds_the_download_whatever_the_mode() {
+    let wants = |free_bytes| Policy { free_bytes, mode: Mode::Force, ..policy() };
+    check(&wants(1000), 0, Phase::Download, "DISK:1000");
+    check(&wants(999), 0, Phase::Download, "");
+    check(&wants(1000), 0, Phase::Apply, "");
 }
 
 #[test]

@@ -12,7 +12,6 @@ use coracle_core::plan;
 use coracle_core::record::{Record, Wanted};
 use coracle_core::rollout::{OnFailure, Target, Terms};
 use coracle_core::time::Timestamp;
-use coracle_host::disk;
 
 use super::Clock;
 use crate::config::{Settings, Trust};
@@ -51,7 +50,6 @@ pub(super) fn document(
         accepted: &accepted,
         clock: clock.facts(record.newest_iat),
         agent: env!("CARGO_PKG_VERSION"),
-        free_bytes: disk::space(&settings.state_dir).ok().map(|space| space.free_bytes),
         platforms,
     };
     let (desired, numbers) = match desired::receive(bytes, &facts) {
@@ -86,11 +84,11 @@ fn target(settings: &Settings, desired: &Desired, document: Digest, now: Timesta
         }
         projects.insert(name.clone(), project);
     }
-    let policy = &desired.policy;
+    let (policy, free_bytes) = (&desired.policy, desired.requires.free_bytes());
     Ok(Target {
         generation: desired.generation(),
         document,
-        gates: coracle_core::gate::Policy { accepted_at: now, ..policy.gate.clone() },
+        gates: coracle_core::gate::Policy { accepted_at: now, free_bytes, ..policy.gate.clone() },
         terms: Terms {
             health_s: policy.health_s,
             soak_s: policy.soak_s,

@@ -9,7 +9,7 @@ use coracle_core::oci::Platform;
 use coracle_core::record::Record;
 use coracle_core::rollout::{self, Event, Work};
 use coracle_host::channel::ChannelEvent;
-use coracle_host::supervise;
+use coracle_host::{disk, supervise};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
@@ -309,6 +309,7 @@ impl Engine {
                 now: self.clock.steady(),
                 trusted_now: self.clock.trusted(self.record.newest_iat),
                 inhibitors: &inhibitors,
+                free_bytes: disk::space(&self.settings.state_dir).ok().map(|space| space.free_bytes),
                 approval: target.approval,
             };
             let reasons = gate::closed(&target.gates, &facts, phase);
