@@ -68,37 +68,41 @@ impl<'a> Watch<'a> {
     pub(super) fn run(&mut self, on_started: impl FnOnce()) -> Result<(), ShimError> {
         let mut container = Some(self.start()?);
         on_started();
-        loop {
+        let last = loop {
             let (ended, over) = match container.take() {
                 Some(container) => (self.tend(container)?, Phase::Exited),
                 None => (Ended { exit_code: NOT_STARTED, ran_ms: 0 }, Phase::Failed),
             };
             if self.stop != Stop::NotAsked {
-                return self.record(Phase::Stopped);
+                break Phase::Stopped;
             }
             match after_end(self.frame.unit.workload.service.restart, ended, self.in_a_row) {
-                AfterEnd::Stay => return self.record(over),
+                AfterEnd::Stay => break over,
                 AfterEnd::StartAgain { delay_ms, in_a_row } => {
                     self.in_a_row = in_a_row;
-                    self.record(Phase::BackingOff)?;
+                    self.record(Phase::BackingOff);
                     self.rest(Duration::from_millis(delay_ms))?;
                     if self.stop != Stop::NotAsked {
-                        return self.record(Phase::Stopped);
+                        break Phase::Stopped;
                     }
                     self.status.restarts = self.status.restarts.saturating_add(1);
                     container = self.start().inspect_err(|error| self.status.error = Some(chain(error))).ok();
                 }
             }
-        }
+        };
+        self.record(last);
+        Ok(())
     }
 
-    fn record(&mut self, phase: Phase) -> Result<(), ShimError> {
+    /// Writes down where the workload is. A full run directory costs the news, never the workload: a shim that gave
+    /// up over it would leave a container behind that nobody watches.
+    fn record(&mut self, phase: Phase) {
         if !phase.live() {
             // Who reads the last word finds nobody to attach to.
             self.relay.close();
         }
         self.status.phase = phase;
-        self.status.write(&self.frame.place).map_err(system("status.json"))
+        let _ = self.status.write(&self.frame.place);
     }
 
     fn start(&mut self) -> Result<Container, ShimError> {
@@ -107,7 +111,7 @@ impl<'a> Watch<'a> {
         self.status.pid_ticks = process::start_ticks(container.pid.as_raw());
         self.status.started_at = Some(now());
         (self.status.exit_code, self.status.error) = (None, None);
-        self.record(Phase::Running)?;
+        self.record(Phase::Running);
         Ok(container)
     }
 
@@ -128,7 +132,7 @@ impl<'a> Watch<'a> {
             if let Some(exit_code) = reap(container.pid) {
                 break exit_code;
             }
-            self.pursue_stop(&container)?;
+            self.pursue_stop(&container);
             self.await_event(&container)?;
             self.hear_signals();
             self.relay.pass(&mut container);
@@ -146,12 +150,12 @@ impl<'a> Watch<'a> {
     }
 
     /// Takes the next step of a stop that was asked for.
-    fn pursue_stop(&mut self, container: &Container) -> Result<(), ShimError> {
+    fn pursue_stop(&mut self, container: &Container) {
         match self.stop {
             Stop::NotAsked | Stop::Killed => {}
             Stop::Asked => {
-                self.record(Phase::Stopping)?;
-                self.signal(container.pid)?;
+                self.record(Phase::Stopping);
+                self.signal(container.pid);
                 let grace = Duration::from_millis(self.frame.unit.workload.service.stop_grace_ms);
                 self.stop = Stop::Signaled(Instant::now() + grace);
             }
@@ -161,12 +165,11 @@ impl<'a> Watch<'a> {
             }
             Stop::Signaled(_) => {}
         }
-        Ok(())
     }
 
     /// Sends the stop signal: our own child, so its pid is safe to use. Names that only the runtime knows
     /// (`SIGRTMIN+3`) go through it; what it does not know either becomes `SIGTERM`.
-    fn signal(&self, pid: Pid) -> Result<(), ShimError> {
+    fn signal(&self, pid: Pid) {
         let unit = &self.frame.unit;
         let of_image = Some(&unit.exec.stop_signal).filter(|name| !name.is_empty());
         let asked = unit.workload.service.stop_signal.as_ref().or(of_image);
@@ -180,7 +183,6 @@ impl<'a> Watch<'a> {
             }
             None => {}
         }
-        Ok(())
     }
 
     fn await_event(&self, container: &Container) -> Result<(), ShimError> {
