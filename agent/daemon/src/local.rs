@@ -71,7 +71,9 @@ pub(crate) fn all(state_dir: &Path) -> Vec<Local> {
     let read = |path: PathBuf| {
         let bytes = files::read_bounded(&path, FILE_BYTES_MAX).ok()??;
         let local: Local = serde_json::from_slice(&bytes).ok()?;
-        (local.version == VERSION).then_some(local)
+        // What a power cut left of a write has another name: nobody was told that it is remembered, nor could it be
+        // forgotten.
+        (local.version == VERSION && path == self::path(state_dir, &local.id)).then_some(local)
     };
     entries.flatten().filter_map(|entry| read(entry.path())).collect()
 }
@@ -117,6 +119,7 @@ mod tests {
         forget(&dir, &id("job")).unwrap();
         forget(&dir, &id("never")).unwrap();
         std::fs::write(dir.join("local/local.damaged.json"), b"{").unwrap();
+        std::fs::copy(dir.join("local/local.web.json"), dir.join("local/.new-1-1")).unwrap();
         let kept: Vec<_> = all(&dir).into_iter().map(|local| local.id).collect();
         assert_eq!(kept, [id("web")]);
         std::fs::remove_dir_all(&dir).unwrap();
