@@ -2,6 +2,7 @@
 //!
 //! Invariant: a volume is either empty or was filled whole; a power cut while filling leaves it empty.
 
+use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
 use std::os::fd::AsRawFd as _;
@@ -12,8 +13,13 @@ use nix::errno::Errno;
 use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat2};
 use nix::unistd::syncfs;
 
+use crate::files;
+
 /// Directories within each other that are copied; an image deeper than this is not filled in.
 const DEPTH_MAX: usize = 64;
+
+/// Beginning of the name under which a volume is filled.
+const FILLING_PREFIX: &str = ".filling-";
 
 /// A volume could not be made or filled.
 #[derive(Debug, thiserror::Error)]
@@ -46,16 +52,21 @@ pub fn fill(volume: &Path, root: &Path, target: &str) -> Result<(), VolumeError>
     // Links of the image are followed within the image, never on the board.
     let Some(source) = directory_in(root, target).map_err(fail)? else { return Ok(()) };
     let through = PathBuf::from(format!("/proc/self/fd/{}/.", source.as_raw_fd()));
-    let mut fresh = volume.as_os_str().to_owned();
-    fresh.push(".filling");
-    let fresh = PathBuf::from(fresh);
+    let (Some(volumes), Some(name)) = (volume.parent(), volume.file_name()) else {
+        return Err(fail(io::ErrorKind::InvalidInput.into()));
+    };
+    // No project's name begins with a dot, so this is never another volume.
+    let mut fresh = OsString::from(FILLING_PREFIX);
+    fresh.push(name);
+    let fresh = volumes.join(fresh);
     if fresh.exists() {
         fs::remove_dir_all(&fresh).map_err(fail)?;
     }
     let filled = copy_directory(&through, &fresh, 0)
         .and_then(|()| Ok(syncfs(File::open(&fresh)?)?))
         // Durable first: the name appears with all that is under it.
-        .and_then(|()| fs::rename(&fresh, volume));
+        .and_then(|()| fs::rename(&fresh, volume))
+        .and_then(|()| files::sync_dir(volumes));
     filled.map_err(|error| {
         let _ = fs::remove_dir_all(&fresh);
         fail(error)

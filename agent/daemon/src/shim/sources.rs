@@ -7,12 +7,13 @@ use std::path::{Path, PathBuf};
 use coracle_core::compose::{Mount, Service};
 use coracle_core::oci::Digest;
 use coracle_host::supervise::Unit;
-use coracle_host::volumes;
+use coracle_host::{files, volumes};
 
 use super::error::{ShimError, system};
 
 /// Names which settings and bytes the kept changes belong to.
 const OWNER: &str = "owner";
+const OWNER_MODE: u32 = 0o600;
 
 /// The source on the board of each of the service's mounts, in their order; nothing for memory.
 pub(super) fn resolve(unit: &Unit) -> Result<Vec<Option<PathBuf>>, ShimError> {
@@ -68,7 +69,9 @@ pub(super) fn fresh_scratch(unit: &Unit) -> Result<(), ShimError> {
         _ => {}
     }
     fs::create_dir_all(scratch).map_err(system(scratch.display()))?;
-    fs::write(scratch.join(OWNER), owner).map_err(system(scratch.display()))
+    // Durable: were it empty after a power cut, all that the workload has changed would be dropped.
+    files::write_durable(&scratch.join(OWNER), owner.as_bytes(), OWNER_MODE)
+        .map_err(system(scratch.display()))
 }
 
 /// Makes the mount points that a root without changes may lack, for the runtime cannot. They lie under the
