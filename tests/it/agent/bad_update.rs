@@ -27,7 +27,7 @@ fn check(device: &str, service: impl Fn(&str) -> Value, code: &str, says: &str) 
     assert_eq!(state["bad"], json!([{"gen": 2, "code": code}]), "{state:#}");
     assert_eq!(state["lastGood"]["gen"], 1, "{state:#}");
     let first = bench.process("site.web");
-    assert_eq!(bench.ask(&["logs", "web"]).trim(), "one");
+    bench.until_log("web", "one");
 
     // The operator insists: the same generation under another revision.
     Desired { rev: 1, ..bad }.send(&broker);
@@ -35,7 +35,7 @@ fn check(device: &str, service: impl Fn(&str) -> Value, code: &str, says: &str) 
     assert_eq!(bench.process("site.web"), first, "a bad generation was tried again");
 
     bench.deploy(&broker, &Desired::new(device, 3, good("app:3")));
-    assert_eq!(bench.ask(&["logs", "web"]).trim(), "three");
+    bench.until_log("web", "three");
 }
 
 #[test]
@@ -87,6 +87,6 @@ fn a_failed_trial_is_left_as_it_is_where_the_policy_says_pause() {
     bad.policy(&json!({"soak": 3, "onFailure": "pause"})).send(&broker);
     let state = bench.until_state(2, "PAUSED");
     assert_eq!(state["deployment"]["error"]["code"], "EXITED", "{state:#}");
-    assert_eq!(bench.ask(&["logs", "web"]).trim(), "dying", "its output is there to be looked at");
+    bench.until_log("web", "dying");
     bench.deploy(&broker, &Desired::new("pause", 3, project("app:1")));
 }

@@ -109,6 +109,15 @@ impl Bench {
         ask(&self.board, words)
     }
 
+    /// Waits until a workload has written this and nothing else: it may run before it wrote.
+    #[track_caller]
+    pub(super) fn until_log(&self, name: &str, text: &str) {
+        eventually(PATIENCE, || {
+            let log = self.ask(&["logs", name]);
+            if log.trim() == text { Ok(()) } else { Err(log) }
+        });
+    }
+
     /// The workloads as `coracle ps` tells them.
     #[track_caller]
     pub(super) fn ps(&self) -> Vec<Value> {

@@ -27,7 +27,7 @@ fn an_agent_killed_at_any_step_finishes_the_update_after_its_restart() {
         bench.board.crash().unwrap();
         bench.board.start().unwrap();
         bench.until_state(generation, "SUCCEEDED");
-        eventually(PATIENCE, || bench.ask(&["logs", "web"]).trim() == step);
+        bench.until_log("web", step);
         let running = bench.process("tools.log");
         assert_eq!(log.get_or_insert_with(|| running.clone()), &running, "{step}: the other workload moved");
     }
@@ -49,7 +49,7 @@ fn an_agent_killed_within_a_download_begins_it_again() {
     assert_eq!(bench.process("site.web"), process, "the workload went with the agent");
     bench.board.start().unwrap();
     bench.until_state(2, "SUCCEEDED");
-    eventually(PATIENCE, || bench.ask(&["logs", "web"]).trim() == "two");
+    bench.until_log("web", "two");
 }
 
 #[test]

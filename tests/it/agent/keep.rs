@@ -114,7 +114,7 @@ fn pruning_leaves_what_a_roll_back_needs() {
     released.send(&broker);
     let state = bench.until_state(2, "ROLLED_BACK");
     assert_eq!(state["deployment"]["error"]["code"], "EXITED", "{state:#}");
-    assert_eq!(bench.ask(&["logs", "web"]).trim(), "one");
+    bench.until_log("web", "one");
 }
 
 #[test]

@@ -6,7 +6,6 @@ use super::bench::{Bench, broker, idle, push};
 use super::document::{Desired, site};
 use coracle_test_support::agent::Settings;
 use coracle_test_support::images::{Arch, Form, push_index};
-use coracle_test_support::process::eventually;
 use coracle_test_support::registry::Registry;
 
 /// Generation 1, then 2, over the MQTT version that `lines` of the broker's settings choose.
@@ -35,7 +34,7 @@ fn replace(device: &str, version: &str) {
     bench.deploy(&broker, &Desired::new(device, 2, site(&push(&registry, "site:2", &idle("two")))));
     let after = bench.process("site.web");
     assert_ne!(before, after, "nothing was replaced");
-    assert_eq!(bench.ask(&["logs", "web"]).trim(), "two");
+    bench.until_log("web", "two");
     let walked: Vec<_> = bench
         .said("event")
         .iter()
@@ -124,5 +123,5 @@ fn the_image_for_the_board_is_taken_from_an_index_of_three() {
     let state = bench.deploy(&broker, &Desired::new("three-archs", 1, site(&registry.reference("site:1"))));
     let web = &state["running"]["projects"]["site"]["services"]["web"];
     assert_eq!(web["manifest"], json!(images[0].digest), "{state:#}");
-    eventually(super::bench::PATIENCE, || bench.ask(&["logs", "web"]).trim() == "linux/amd64");
+    bench.until_log("web", "linux/amd64");
 }

@@ -2,11 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::bench::{Bench, PATIENCE, broker, idle};
+use super::bench::{Bench, broker, idle};
 use super::document::{Desired, now, site};
 use coracle_test_support::broker::Broker;
 use coracle_test_support::faults::{Fault, FaultRegistry, On, Times};
-use coracle_test_support::process::eventually;
 
 struct Gated {
     broker: Broker,
@@ -52,7 +51,7 @@ impl Gated {
     #[track_caller]
     fn passes(&self, desired: &Desired) {
         self.bench.deploy(&self.broker, desired);
-        eventually(PATIENCE, || self.bench.ask(&["logs", "web"]).trim() == "two");
+        self.bench.until_log("web", "two");
     }
 }
 
