@@ -174,14 +174,14 @@ impl Lock {
     fn open_and_lock(path: &Path, arg: FlockArg) -> Result<Self, LockError> {
         let io = |source| LockError::Io { path: path.to_owned(), source };
         // The file stays for good: were it removed, two processes could hold locks on two files of one name.
-        let mut file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .open(path)
-            .map_err(io)?;
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(false).mode(0o600);
+        let mut file = match options.open(path) {
+            // A failing disk becomes read-only; its board must still tell of it. Such a file can be locked as well.
+            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => File::open(path),
+            other => other,
+        }
+        .map_err(io)?;
         loop {
             file = match Flock::lock(file, arg) {
                 Ok(held) => return Ok(Self { _held: held }),

@@ -217,6 +217,22 @@ fn a_boot_without_room_for_the_journal_brings_back_what_it_held() {
 }
 
 #[test]
+fn a_disk_that_became_read_only_leaves_an_agent_that_tells_of_it() {
+    let (broker, registry) = (broker(), FaultRegistry::start());
+    registry.put_image("app", "1", &idle("one"));
+    let mut bench = Bench::new(&broker, &registry.host(), "read-only");
+    let disk = SmallDisk::mount(&bench.board.state_dir());
+    bench.board.start().unwrap();
+    bench.until_up();
+    bench.deploy(&broker, &Desired::new("read-only", 1, site(&registry.reference("app:1"))));
+    bench.board.cut_power().unwrap();
+    run(Command::new("mount").args(["-o", "remount,ro"]).arg(&disk.0)).unwrap();
+    bench.board.start().unwrap();
+    says(&mut bench, &["ERROR", "journal", "Read-only file system"]);
+    eventually(PATIENCE, || bench.said("up").iter().filter(|up| up["up"] == true).count() > 1);
+}
+
+#[test]
 fn a_layer_that_does_not_fit_is_reported_and_leaves_nothing() {
     let (broker, registry) = (broker(), FaultRegistry::start());
     registry.put_image("app", "1", &idle("one"));
