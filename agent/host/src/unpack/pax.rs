@@ -47,6 +47,8 @@ pub(super) fn parse(mut rest: &[u8]) -> Result<Pax> {
 }
 
 /// Digits of a record's length, and the space after them.
+/// Attributes of one entry, repeated ones included; each is compared with all before it, and real files have one or two.
+const ATTRIBUTES_MAX: usize = 256;
 const MAX_DIGITS: usize = 12;
 
 impl Pax {
@@ -54,6 +56,9 @@ impl Pax {
         if let Some(name) = key.strip_prefix(ATTRIBUTE) {
             if name.is_empty() || name.contains(&0) {
                 return Err(Refusal::Pax("an attribute has no valid name").into());
+            }
+            if self.attributes.len() == ATTRIBUTES_MAX {
+                return Err(Refusal::Pax("more attributes than a file has").into());
             }
             self.attributes.retain(|(known, _)| known != name);
             self.attributes.push((name.to_vec(), value.to_vec()));
@@ -139,6 +144,13 @@ mod tests {
         let pax = parse(&records.concat()).unwrap();
         assert_eq!(pax.path, None);
         assert_eq!(pax.attributes, [(b"u".to_vec(), b"2".to_vec())]);
+    }
+
+    #[test]
+    fn many_attributes_are_refused_before_they_cost_time() {
+        let many = |count: usize| (0..count).flat_map(|n| record(&format!("SCHILY.xattr.user.{n:05}"), b"v"));
+        assert!(parse(&many(ATTRIBUTES_MAX).collect::<Vec<_>>()).is_ok());
+        assert!(parse(&many(ATTRIBUTES_MAX + 1).collect::<Vec<_>>()).is_err());
     }
 
     #[test]
