@@ -78,11 +78,15 @@ fn registry(settings: &Settings) -> Result<RegistryClient, Failure> {
     RegistryClient::new(config).map_err(|error| Failure::new(Exit::Configuration, &error))
 }
 
+/// Threads for what blocks; made when needed. Every layer that comes in holds one until its last byte, and an address is
+/// looked up in one: were all taken, broken connections could never be made again.
+const BLOCKING_THREADS_MAX: usize = 16;
+
 /// A runtime for the network part of a command: one thread, and few for what blocks.
 pub(crate) fn run<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     tokio::runtime::Builder::new_current_thread()
         .enable_all()
-        .max_blocking_threads(4)
+        .max_blocking_threads(BLOCKING_THREADS_MAX)
         .build()
         .map_err(|error| Failure::unexpected(format!("failed to start: {error}")))?
         .block_on(work)
