@@ -169,7 +169,7 @@ impl Workers {
 
 async fn stage(images: &Images, target: &Target, watch: &Watch) -> Result<Deployment, Fault> {
     // Between two pulls too: what the first one fetched is needed by nothing that a collection could see.
-    let _shared = images.store.share().map_err(|error| faults::of_store(&error))?;
+    let _shared = images.share().await.map_err(|error| faults::of_store(&error))?;
     let mut workloads = BTreeMap::new();
     let mut volumes = BTreeMap::new();
     for (name, project) in &target.projects {

@@ -6,6 +6,7 @@ mod resolve;
 use std::sync::Arc;
 
 use coracle_core::oci::{Digest, Platform, select};
+use coracle_host::files::{Lock, LockError};
 use coracle_host::registry::{self, RegistryClient, RegistryConfig, RegistryError, RegistryFiles};
 use coracle_host::store::{Store, StoreError};
 
@@ -37,6 +38,22 @@ pub(crate) struct Images {
     pub(crate) can_run: Vec<Platform>,
     /// Layers at a time.
     pub(crate) concurrency: usize,
+}
+
+impl Images {
+    /// Held while images come in, so that nothing of them is collected. Waited for beside the loop: a collection on
+    /// slow flash takes minutes, and the broker would give the board up.
+    ///
+    /// # Errors
+    /// [`StoreError::Lock`] when the lock cannot be taken.
+    pub(crate) async fn share(&self) -> Result<Lock, StoreError> {
+        let store = Arc::clone(&self.store);
+        let taken = tokio::task::spawn_blocking(move || store.share()).await;
+        taken.unwrap_or_else(|error| {
+            let (path, source) = (self.store.root().to_owned(), std::io::Error::other(error));
+            Err(StoreError::Lock(LockError::Io { path, source }))
+        })
+    }
 }
 
 /// What happens while an image is pulled.

@@ -30,7 +30,7 @@ impl Images {
     pub(crate) async fn pull(&self, resolved: &Resolved, watch: &Watch) -> Result<ImageRecord, ImageError> {
         let image = resolved.reference.to_string();
         let stored = |source| ImageError::Store { image: image.clone(), source: Box::new(source) };
-        let _shared = self.store.share().map_err(stored)?;
+        let _shared = self.share().await.map_err(stored)?;
         let mut missing = Vec::new();
         let mut seen = BTreeSet::new();
         for (layer, diff_id) in resolved.manifest.layers.iter().zip(&resolved.config.diff_ids) {
