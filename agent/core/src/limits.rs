@@ -24,6 +24,8 @@ pub const ENTRY_NAME_BYTES_MAX: usize = 255;
 pub const ENTRY_DEPTH_MAX: usize = 256;
 /// Services of one project; a board runs a handful.
 pub const SERVICES_MAX: usize = 64;
+/// Services of all projects of one document: each is kept in the journal, up to four times, with all its settings.
+pub const DOCUMENT_SERVICES_MAX: usize = 128;
 /// Entries of one list or map in a Compose document; far above what a service needs, far below what costs memory.
 pub const COMPOSE_ENTRIES_MAX: usize = 256;
 /// Bytes of one string in a Compose document; a whole document is not much larger.

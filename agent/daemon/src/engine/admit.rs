@@ -2,11 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use coracle_core::compose::{self, Condition, Defaults, FailureAction, Service, UpdateOrder};
+use coracle_core::compose::{self, Condition, Defaults, FailureAction, Project, Service, UpdateOrder};
 use coracle_core::desired::{self, Desired, Facts, Received, Scope, Tags, Unsigned};
 use coracle_core::fault::{Code, Fault};
 use coracle_core::gate::Approval;
 use coracle_core::ident::{LOCAL_PROJECT, ServiceName};
+use coracle_core::limits::DOCUMENT_SERVICES_MAX;
 use coracle_core::oci::{Digest, Platform};
 use coracle_core::plan;
 use coracle_core::record::{Record, Wanted};
@@ -83,6 +84,12 @@ fn target(settings: &Settings, desired: &Desired, document: Digest, now: Timesta
             return Err(compose_fault(&format!("projects.{name}.{message}")));
         }
         projects.insert(name.clone(), project);
+    }
+    let services: usize = projects.values().map(|project: &Project| project.services.len()).sum();
+    if services > DOCUMENT_SERVICES_MAX {
+        let message =
+            format!("projects hold {services} services, more than the {DOCUMENT_SERVICES_MAX} taken");
+        return Err(compose_fault(&message));
     }
     let (policy, free_bytes) = (&desired.policy, desired.requires.free_bytes());
     Ok(Target {

@@ -62,14 +62,18 @@ impl Journal {
             let path = path.to_owned();
             move |source| JournalError::Io { attempt, path, source }
         };
-        let Some(bytes) = files::read_bounded(&path, JOURNAL_BYTES_MAX).map_err(io("read", &path))? else {
-            return Ok(Opened {
-                journal: Self { path, written: None },
-                record: Record::default(),
-                damaged: None,
-            });
+        let read = match files::read_bounded(&path, JOURNAL_BYTES_MAX) {
+            Ok(None) => {
+                let journal = Self { path, written: None };
+                return Ok(Opened { journal, record: Record::default(), damaged: None });
+            }
+            Ok(Some(bytes)) => Record::from_bytes(&bytes),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                Err(RecordError::Damaged(error.to_string()))
+            }
+            Err(source) => return Err(io("read", &path)(source)),
         };
-        match Record::from_bytes(&bytes) {
+        match read {
             Ok(record) => {
                 let journal = Self { path, written: Some(record.clone()) };
                 Ok(Opened { journal, record, damaged: None })
@@ -121,5 +125,21 @@ impl Journal {
         })?;
         self.written = Some(record.clone());
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_journal_longer_than_any_is_put_aside_and_never_in_the_way_of_a_start() {
+        let dir = std::env::temp_dir().join(format!("coracle-journal-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        std::fs::File::create(dir.join(FILE)).unwrap().set_len(JOURNAL_BYTES_MAX + 1).unwrap();
+        let opened = Journal::open(&dir).unwrap();
+        assert_eq!(opened.damaged.map(|(aside, _)| aside), Some(dir.join("journal.damaged")));
+        assert!(opened.record == Record::default() && Journal::peek(&dir).is_ok());
+        std::fs::remove_dir_all(&dir).unwrap();
     }
 }
