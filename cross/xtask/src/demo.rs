@@ -37,7 +37,7 @@ impl Story {
 /// Shows it.
 pub fn command(_: &[String]) -> io::Result<()> {
     setup::for_tests()?;
-    println!("building the agent (a development build; the first one takes a minute or two)");
+    println!("building the agent (a development build; the first one takes some minutes)");
     let exe = build()?;
     namespace::enter()?;
     interrupt::watch()?;

@@ -55,6 +55,9 @@ fn main() -> ExitCode {
     let Some((name, _, run)) = COMMANDS.iter().find(|(name, _, _)| *name == wanted) else {
         return usage(wanted);
     };
+    if words.iter().any(|word| ["--help", "-h"].contains(&word.as_str())) && name != &"test" {
+        return usage("help");
+    }
     outcome(name, run(words.get(1..).unwrap_or_default()))
 }
 
@@ -69,10 +72,13 @@ fn outcome(name: &str, outcome: io::Result<()>) -> ExitCode {
 }
 
 fn usage(wanted: &str) -> ExitCode {
+    let asked = ["help", "--help", "-h"].contains(&wanted);
+    if !asked {
+        eprintln!("xtask: there is no command {wanted:?}\n");
+    }
     println!("cargo xtask COMMAND\n");
     for (name, purpose, _) in COMMANDS {
         println!("  {name:<8} {purpose}");
     }
-    let asked = ["help", "--help", "-h"].contains(&wanted);
     if asked { ExitCode::SUCCESS } else { ExitCode::from(64) }
 }
