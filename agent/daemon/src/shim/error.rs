@@ -8,8 +8,8 @@ use std::path::PathBuf;
 use coracle_core::bundle::BundleError;
 use coracle_core::seccomp::SeccompError;
 use coracle_host::devices::DeviceError;
-use coracle_host::mounts::MountError;
-use coracle_host::runtime::RuntimeError;
+use coracle_host::mounts::{self, MountError};
+use coracle_host::runtime::{self, RuntimeError};
 use coracle_host::seccomp::ProfileError;
 use coracle_host::users::LookupError;
 use coracle_host::volumes::VolumeError;
@@ -43,6 +43,25 @@ pub(crate) enum ShimError {
     System { object: String, error: io::Error },
 }
 
+impl ShimError {
+    /// Whether the board is at fault, a full disk or a missing runtime for instance: the same workload may start once
+    /// that is mended, and must not be remembered as bad.
+    pub(crate) fn is_of_board(&self) -> bool {
+        match self {
+            Self::System { .. } | Self::Volume(_) | Self::Profile(_) => true,
+            Self::Mount(error) => matches!(error.cause(), mounts::Cause::System(_) | mounts::Cause::Stacked),
+            Self::Runtime(error) => error.retry() || matches!(error.cause(), runtime::Cause::Missing(_)),
+            Self::Taken
+            | Self::NoUnit
+            | Self::MissingSource(_)
+            | Self::User(_)
+            | Self::Filter(_)
+            | Self::Bundle(_)
+            | Self::Device(_) => false,
+        }
+    }
+}
+
 /// Names the object of a system error.
 pub(crate) fn system<E: Into<io::Error>>(object: impl fmt::Display) -> impl FnOnce(E) -> ShimError {
     let object = object.to_string();
@@ -59,4 +78,22 @@ pub(crate) fn chain(error: &dyn Error) -> String {
         source = cause.source();
     }
     words
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(error: impl Into<ShimError>, of_board: bool) {
+        let error = error.into();
+        assert_eq!(error.is_of_board(), of_board, "{error}");
+    }
+
+    #[test]
+    fn what_the_board_lacks_is_told_from_what_a_workload_does_wrong() {
+        check(system("scratch")(io::Error::from(io::ErrorKind::StorageFull)), true);
+        check(runtime::probe(std::path::Path::new("/nowhere/crun")).unwrap_err(), true);
+        check(ShimError::MissingSource("/data".into()), false);
+    }
 }

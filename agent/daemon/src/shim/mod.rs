@@ -26,7 +26,7 @@ use std::path::Path;
 use coracle_host::cgroup;
 use coracle_host::mounts;
 use coracle_host::runtime::Runtime;
-use coracle_host::supervise::{Client, Life, Phase, Place, SHIM_ATTACHED, Status, Unit};
+use coracle_host::supervise::{BOARD_ANSWER, Client, Life, Phase, Place, SHIM_ATTACHED, Status, Unit};
 use nix::sys::prctl;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{chdir, daemon, dup2_stdout};
@@ -69,7 +69,8 @@ pub(crate) fn run(dir: &Path, errand: Errand) -> i32 {
     match stand(dir, errand) {
         Ok(()) => 0,
         Err(error) => {
-            answer(&chain(&error));
+            let about = if error.is_of_board() { BOARD_ANSWER } else { "" };
+            answer(&format!("{about}{}", chain(&error)));
             1
         }
     }

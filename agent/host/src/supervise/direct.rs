@@ -26,6 +26,8 @@ use crate::process;
 pub const SHIM_COMMAND: &str = "shim";
 /// After the directory: standard input is the end of a client that listens from the start.
 pub const SHIM_ATTACHED: &str = "--attached";
+/// Beginning of a shim's answer where the board is at fault, and not the workload.
+pub const BOARD_ANSWER: &str = "board: ";
 /// What a shim may take until its container runs: three runtime commands, each with its own bound, and a copy.
 const START_MAX: Duration = Duration::from_secs(240);
 /// What a shim may take beyond the grace period: the kill, the delete and the unmount.
@@ -112,6 +114,9 @@ impl Direct {
         }
         self.prepare(unit, &place).map_err(fail)?;
         let answer = self.launch(&place, client).map_err(fail)?;
+        if let Some(words) = answer.strip_prefix(BOARD_ANSWER) {
+            return Err(fail(Cause::Board(words.trim_end().to_owned())));
+        }
         match answer.strip_prefix("ok") {
             Some(_) => self.status(&unit.id),
             None if answer.is_empty() => Err(fail(Cause::Shim("its shim ended without a word".to_owned()))),

@@ -64,6 +64,9 @@ pub enum Cause {
     /// The shim said why.
     #[error("{0}")]
     Shim(String),
+    /// The shim said what the board lacks: no other workload would start either.
+    #[error("{0}")]
+    Board(String),
     /// The shim said nothing in time.
     #[error("its shim did not answer within {} s", .0.as_secs())]
     TimedOut(Duration),
@@ -118,6 +121,6 @@ impl SuperviseError {
     /// Whether the same attempt may succeed later with nothing changed.
     #[must_use]
     pub fn retry(&self) -> bool {
-        matches!(self.cause, Cause::TimedOut(_) | Cause::System { .. })
+        matches!(self.cause, Cause::TimedOut(_) | Cause::Board(_) | Cause::System { .. })
     }
 }

@@ -25,7 +25,7 @@ mod status;
 mod unit;
 
 pub use attach::{Attachment, Client, FromClient, Listener, ToClient};
-pub use direct::{Direct, DirectConfig, SHIM_ATTACHED, SHIM_COMMAND};
+pub use direct::{BOARD_ANSWER, Direct, DirectConfig, SHIM_ATTACHED, SHIM_COMMAND};
 pub use error::{Attempt, Cause, SuperviseError};
 pub use life::Life;
 pub use log::{Log, Stream, tail};
