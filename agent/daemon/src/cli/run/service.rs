@@ -156,3 +156,29 @@ fn pairs(flag: &str, lines: &[String]) -> Result<BTreeMap<String, String>, Failu
     };
     lines.iter().map(pair).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::*;
+    use crate::cli::args::{Arguments, Command};
+
+    #[test]
+    fn lines_that_would_be_half_obeyed_are_refused() {
+        #[track_caller]
+        fn check(line: &str, said: &str) {
+            let words = ["coracle", "run"].into_iter().chain(line.split_whitespace());
+            let Command::Run(run) = Arguments::try_parse_from(words).unwrap().command else {
+                panic!("{line} is not a run line")
+            };
+            let message = service(&run, Some(NetworkMode::Host)).unwrap_err().message;
+            assert!(message.contains(said), "{line}: {message}");
+        }
+        check("--frobnicate nginx", "run has no option --frobnicate");
+        check("-v /a:/x --tmpfs /x/ nginx", "already mounted at \"/x\"");
+        check("-d --rm nginx", "in the foreground only");
+        check("-p 80:80 nginx", "--publish");
+        check("--net=bridge nginx", "--network bridge: want host or none");
+    }
+}
