@@ -19,7 +19,6 @@ const TOP: &[&str] = &[
     "README.md",
     "agent",
     "cross",
-    "deny.toml",
     "rust-toolchain.toml",
     "rustfmt.toml",
     "systemd",

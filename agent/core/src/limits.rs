@@ -32,3 +32,6 @@ pub const COMPOSE_ENTRIES_MAX: usize = 256;
 pub const COMPOSE_TEXT_BYTES_MAX: usize = 8 << 10;
 /// Bytes of one path; the kernel's `PATH_MAX` with its closing zero.
 pub const PATH_BYTES_MAX: usize = 4095;
+/// Milliseconds between a stop signal and `SIGKILL`: a process that ignores the signal holds up a newer document as
+/// long.
+pub const STOP_GRACE_MS_MAX: u64 = 3_600_000;

@@ -4,7 +4,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::compose::{Project, Service};
+use crate::compose::Service;
 use crate::deployment::{Deployment, Workload};
 use crate::ident::{LOCAL_PROJECT, ProjectName, ServiceName, WorkloadId};
 
@@ -70,17 +70,6 @@ pub fn start_order(workloads: &BTreeMap<WorkloadId, Workload>) -> Result<Vec<Wor
     let needs =
         |(id, workload): (&WorkloadId, &Workload)| (id.clone(), needs_of(&id.project, &workload.service));
     order(&workloads.iter().map(needs).collect())
-}
-
-/// Whether the services of a project can be started in some order.
-///
-/// # Errors
-/// [`CircleError`] names those that cannot.
-pub fn check(name: &ProjectName, project: &Project) -> Result<(), CircleError> {
-    let needs = project.services.iter().map(|(service, settings)| {
-        (WorkloadId { project: name.clone(), service: service.clone() }, needs_of(name, settings))
-    });
-    order(&needs.collect()).map(drop)
 }
 
 fn needs_of(project: &ProjectName, service: &Service) -> BTreeSet<WorkloadId> {

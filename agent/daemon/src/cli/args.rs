@@ -179,7 +179,7 @@ pub(super) struct Run {
     #[arg(long, value_name = "SIGNAL")]
     pub(super) stop_signal: Option<String>,
     /// Seconds from that signal to SIGKILL.
-    #[arg(long, value_name = "SECONDS")]
+    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=3600))]
     pub(super) stop_timeout: Option<u64>,
     /// Remove it when it ends; only in the foreground.
     #[arg(long)]

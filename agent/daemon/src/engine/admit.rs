@@ -9,7 +9,6 @@ use coracle_core::gate::Approval;
 use coracle_core::ident::{LOCAL_PROJECT, ServiceName};
 use coracle_core::limits::DOCUMENT_SERVICES_MAX;
 use coracle_core::oci::{Digest, Platform};
-use coracle_core::plan;
 use coracle_core::record::{Record, Wanted};
 use coracle_core::rollout::{OnFailure, Target, Terms};
 use coracle_core::time::Timestamp;
@@ -79,7 +78,6 @@ fn target(settings: &Settings, desired: &Desired, document: Digest, now: Timesta
         }
         let project =
             compose::parse(name, body, &defaults).map_err(|error| compose_fault(&error.to_string()))?;
-        plan::check(name, &project).map_err(|error| compose_fault(&error.to_string()))?;
         if let Some(message) = project.services.iter().find_map(|(service, asks)| not_built(service, asks)) {
             return Err(compose_fault(&format!("projects.{name}.{message}")));
         }

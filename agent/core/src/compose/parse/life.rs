@@ -8,6 +8,7 @@ use super::node::Node;
 use crate::compose::form::{parse_duration_ms, parse_restart, parse_signal};
 use crate::compose::{Condition, Healthcheck, Restart, Service};
 use crate::ident::ServiceName;
+use crate::limits::STOP_GRACE_MS_MAX;
 
 /// docker's interval and timeout.
 const HEALTH_MS: u64 = 30_000;
@@ -33,6 +34,9 @@ pub(super) fn read(fields: &mut Fields<'_>, service: &mut Service) -> Result<(),
     }
     if let Some(node) = fields.take("stop_grace_period") {
         service.stop_grace_ms = node.form(parse_duration_ms)?;
+        if service.stop_grace_ms > STOP_GRACE_MS_MAX {
+            return Err(node.refuse("longer than an hour, and a newer document would have to wait as long"));
+        }
     }
     fields.refuse_on("init", "not built yet; put an init into the image")
 }

@@ -279,6 +279,7 @@ fn starting_and_stopping_are_dockers() {
     sets(json!({ "depends_on": { "db": { "condition": "service_healthy", "required": true } } }), |s| {
         s.depends_on = [(db(), Condition::ServiceHealthy)].into();
     });
+    refused(json!({ "stop_grace_period": "61m" }), "stop_grace_period");
     refused(json!({ "restart": true }), "restart");
     refused(json!({ "init": true }), "init");
     refused(json!({ "logging": { "driver": "syslog" } }), "logging.driver");
