@@ -84,7 +84,7 @@ fn each_fault_is_found_alone_and_comes_with_what_to_do() {
     check("state-dir", Fail, "overlay", |it| it.space = space(4 << 30, Keeping::Overlay));
     check("state-dir", Fail, "writable", |it| it.space = space(4 << 30, Keeping::ReadOnly));
     check("disk", Warn, "coracle prune", |it| it.space = space(200 << 20, Keeping::Disk));
-    check("disk", Fail, "10 MiB free", |it| it.space = space(10 << 20, Keeping::Disk));
+    check("disk", Fail, "10.0 MiB free", |it| it.space = space(10 << 20, Keeping::Disk));
     check("clock", Fail, "1970", |it| it.handed.now = Timestamp(90));
     check("clock", Warn, "time service", |it| it.handed.clock_synced = false);
     check("identity", Warn, "machine-id-setup", |it| it.machine_id = None);
