@@ -122,7 +122,7 @@ pub(super) fn pair() -> io::Result<(OwnedFd, Attachment)> {
 }
 
 impl Client {
-    /// The client whose end of a [`pair`] this process was given as its standard input, which becomes empty.
+    /// The client whose end of a `pair` this process was given as its standard input, which becomes empty.
     ///
     /// # Errors
     /// That of the system.
