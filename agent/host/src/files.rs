@@ -27,18 +27,26 @@ pub fn unique_name() -> String {
 /// The bytes of `path`; `None` where there is no such file.
 ///
 /// # Errors
-/// Whatever the system says, and `InvalidData` for more than `bytes_max` bytes.
+/// Those of [`read_needed`] but `NotFound`.
 pub fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Option<Vec<u8>>> {
-    let file = match File::open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        other => other?,
-    };
-    let mut bytes = Vec::new();
-    let read = file.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
-    if u64::try_from(read).unwrap_or(u64::MAX) > bytes_max {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("more than {bytes_max} bytes")));
+    match read_needed(path, bytes_max) {
+        Ok(bytes) => Ok(Some(bytes)),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
     }
-    Ok(Some(bytes))
+}
+
+/// The bytes of `path`, which must be there.
+///
+/// # Errors
+/// Whatever the system says, and `InvalidData` for more than `bytes_max` bytes.
+pub fn read_needed(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let read = File::open(path)?.take(bytes_max.saturating_add(1)).read_to_end(&mut bytes)?;
+    if u64::try_from(read).unwrap_or(u64::MAX) > bytes_max {
+        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("longer than {bytes_max} bytes")));
+    }
+    Ok(bytes)
 }
 
 /// Replaces `path` with `bytes`: a temporary file beside it, fsync, rename, fsync of the directory.

@@ -9,6 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{AlertDescription, ClientConfig, RootCertStore};
 
 use super::TlsFiles;
+use crate::files;
 
 /// Bytes of one PEM file; the bundle of all public authorities has a quarter of a megabyte.
 const PEM_BYTES_MAX: u64 = 4 << 20;
@@ -75,8 +76,7 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    super::link::read_bounded(path, PEM_BYTES_MAX)
-        .map_err(|source| TlsError::Read { path: path.to_owned(), source })
+    files::read_needed(path, PEM_BYTES_MAX).map_err(|source| TlsError::Read { path: path.to_owned(), source })
 }
 
 /// Whether the broker refused this device's certificate, as the alert somewhere in `error`'s causes says.

@@ -6,7 +6,7 @@
 //! The roots that count are always handed over explicitly.
 
 use std::ffi::OsString;
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::os::fd::{AsRawFd, IntoRawFd};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
@@ -16,6 +16,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::error::Cause;
+use crate::files;
 
 /// Bytes of one file of certificates; the bundle of a distribution has about 220 KiB.
 const BUNDLE_BYTES_MAX: u64 = 4 << 20;
@@ -153,7 +154,7 @@ fn registry_certificates(directory: &Path) -> Result<Vec<PathBuf>, Cause> {
 /// Certificates that somebody configured: each must be good.
 fn read_own(path: &Path) -> Result<Roots, Cause> {
     let failed = |why: String| Cause::File { path: path.display().to_string(), why };
-    let pem = read_bounded(path).map_err(|error| failed(error.to_string()))?;
+    let pem = files::read_needed(path, BUNDLE_BYTES_MAX).map_err(|error| failed(error.to_string()))?;
     let mut store = RootCertStore::empty();
     let mut roots = Roots::new();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
@@ -174,7 +175,9 @@ fn read_system() -> Roots {
         Some(path) => vec![PathBuf::from(path)],
         None => BUNDLES.iter().map(PathBuf::from).collect(),
     };
-    let Some(pem) = paths.iter().find_map(|path| read_bounded(path).ok()) else { return Roots::new() };
+    let Some(pem) = paths.iter().find_map(|path| files::read_needed(path, BUNDLE_BYTES_MAX).ok()) else {
+        return Roots::new();
+    };
     let parses = |certificate: &CertificateDer<'_>| {
         RootCertStore::empty().add(CertificateDer::from(certificate.as_ref())).is_ok()
     };
@@ -183,15 +186,6 @@ fn read_system() -> Roots {
         .filter(parses)
         .map(|certificate| certificate.to_vec())
         .collect()
-}
-
-fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    std::fs::File::open(path)?.take(BUNDLE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length > BUNDLE_BYTES_MAX) {
-        return Err(io::Error::other(format!("longer than {BUNDLE_BYTES_MAX} bytes")));
-    }
-    Ok(bytes)
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ use coracle_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::place::Place;
+use crate::files;
 
 const FILE: &str = "status.json";
 /// Bytes of a status; an error message is most of it.
@@ -106,10 +107,7 @@ impl Status {
     /// # Errors
     /// That of the file system, or `InvalidData`.
     pub fn read(place: &Place) -> io::Result<Option<Self>> {
-        match super::unit::read_bounded(&place.join(FILE), STATUS_BYTES_MAX) {
-            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
-        }
+        let Some(bytes) = files::read_bounded(&place.join(FILE), STATUS_BYTES_MAX)? else { return Ok(None) };
+        Ok(Some(serde_json::from_slice(&bytes)?))
     }
 }

@@ -1,8 +1,8 @@
 //! What a shim is to run: everything it needs, so that it asks nobody.
 
-use std::fs::{self, File};
-use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io;
+use std::path::PathBuf;
 
 use coracle_core::deployment::Workload;
 use coracle_core::ident::WorkloadId;
@@ -10,6 +10,7 @@ use coracle_core::oci::config::ExecConfig;
 use serde::{Deserialize, Serialize};
 
 use super::place::Place;
+use crate::files;
 
 /// Version of the saved form. Units live in memory: one of another version is from an agent that was replaced
 /// since, and its shim runs on until it is stopped.
@@ -67,26 +68,12 @@ impl Unit {
     /// # Errors
     /// That of the file system, or `InvalidData`.
     pub fn read(place: &Place) -> io::Result<Option<Self>> {
-        match read_bounded(&place.join(FILE), UNIT_BYTES_MAX) {
-            Ok(bytes) => {
-                let unit: Self = serde_json::from_slice(&bytes)?;
-                if unit.version != UNIT_VERSION {
-                    let why = format!("version {} is not {UNIT_VERSION}", unit.version);
-                    return Err(io::Error::new(io::ErrorKind::InvalidData, why));
-                }
-                Ok(Some(unit))
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(error),
+        let Some(bytes) = files::read_bounded(&place.join(FILE), UNIT_BYTES_MAX)? else { return Ok(None) };
+        let unit: Self = serde_json::from_slice(&bytes)?;
+        if unit.version != UNIT_VERSION {
+            let why = format!("version {} is not {UNIT_VERSION}", unit.version);
+            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
         }
+        Ok(Some(unit))
     }
-}
-
-pub(super) fn read_bounded(path: &Path, bytes_max: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    let read = File::open(path)?.take(bytes_max + 1).read_to_end(&mut bytes)?;
-    if u64::try_from(read).unwrap_or(u64::MAX) > bytes_max {
-        return Err(io::Error::new(io::ErrorKind::InvalidData, format!("more than {bytes_max} bytes")));
-    }
-    Ok(bytes)
 }

@@ -6,9 +6,6 @@
 mod v311;
 mod v5;
 
-use std::fs::File;
-use std::io::{self, Read as _};
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -19,6 +16,7 @@ use tokio::task::JoinHandle;
 
 use super::inbox::Inbox;
 use super::{ChannelConfig, Protocol, Publish, tls};
+use crate::files;
 
 /// Bytes of a password file; the longest tokens in use have a few KiB.
 const PASSWORD_BYTES_MAX: u64 = 16 << 10;
@@ -71,7 +69,7 @@ impl Terms {
         let password = config.password_file.as_deref().map(|path| {
             let failed =
                 |error| Lost::new(Loss::Network, format!("failed to read {}: {error}", path.display()));
-            let mut password = read_bounded(path, PASSWORD_BYTES_MAX).map_err(failed)?;
+            let mut password = files::read_needed(path, PASSWORD_BYTES_MAX).map_err(failed)?;
             while password.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
                 password.pop();
             }
@@ -82,17 +80,6 @@ impl Terms {
             tls::client_config(files).map_err(failed)
         });
         Ok(Self { keepalive_s, will, password: password.transpose()?, tls: tls.transpose()? })
-    }
-}
-
-/// The whole file, refused when it is longer than `most`.
-pub(super) fn read_bounded(path: &Path, most: u64) -> io::Result<Vec<u8>> {
-    let mut bytes = Vec::new();
-    File::open(path)?.take(most + 1).read_to_end(&mut bytes)?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length <= most) {
-        Ok(bytes)
-    } else {
-        Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("longer than {most} bytes")))
     }
 }
 
