@@ -33,11 +33,6 @@ const BELOW_ALL: &[&str] = &["clock", "files", "process"];
 const ARROWS: &[(&str, &str)] = &[
     // A layer is published by the store and made by unpacking, in one pass.
     ("store", "unpack"),
-    // A supervised workload is mounts, a bundle and a runtime; nothing else needs these three.
-    ("supervise", "mounts"),
-    ("supervise", "runtime"),
-    ("supervise", "seccomp"),
-    ("supervise", "users"),
 ];
 
 #[test]

@@ -82,8 +82,6 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {
 
 /// What must be done before the first thread.
 fn prepare() -> Result<(), Failure> {
-    // Only the first call can set it; there is no other.
-    let _ = rustls::crypto::ring::default_provider().install_default();
     coracle_host::registry::prepare_environment()
         .map_err(|error| Failure::unexpected(format!("failed to prepare for TLS: {error}")))
 }
