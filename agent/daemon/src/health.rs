@@ -10,7 +10,7 @@ use coracle_core::compose::Healthcheck;
 use coracle_core::fault::{Code, Fault};
 use coracle_host::process;
 use coracle_host::runtime::{Execution, Runtime};
-use coracle_host::supervise::{Direct, Unit};
+use coracle_host::supervise::{Supervisor, Unit};
 
 use crate::exit::chain;
 
@@ -27,12 +27,12 @@ pub(crate) enum Look {
 }
 
 /// Runs the test of a workload that runs. Blocks for as long as the test may take.
-pub(crate) fn look(direct: &Direct, unit: &Unit) -> Look {
+pub(crate) fn look(supervisor: &Supervisor, unit: &Unit) -> Look {
     let check = unit.workload.service.healthcheck.as_ref().or(unit.exec.healthcheck.as_ref());
     let Some((check, args)) = check.and_then(|check| Some((check, words(&check.test)?))) else {
         return Look::Healthy;
     };
-    match run(direct, unit, check, args) {
+    match run(supervisor, unit, check, args) {
         Ok(()) => Look::Healthy,
         Err(why) => {
             let message = format!("the health check of {} {why}", unit.id);
@@ -52,8 +52,8 @@ fn words(test: &[String]) -> Option<Vec<String>> {
     }
 }
 
-fn run(direct: &Direct, unit: &Unit, check: &Healthcheck, args: Vec<String>) -> Result<(), String> {
-    let place = direct.place(&unit.id);
+fn run(supervisor: &Supervisor, unit: &Unit, check: &Healthcheck, args: Vec<String>) -> Result<(), String> {
+    let place = supervisor.place(&unit.id);
     let log = place.join("health.log");
     let runtime = Runtime::new(&unit.runtime, &place.runtime_root(), &log);
     let execution = Execution { args, ..Execution::default() };

@@ -81,11 +81,11 @@ pub(crate) fn all(state_dir: &Path) -> Vec<Local> {
 /// After a boot: starts what is remembered and not known to the supervisor. One that fails hinders no other.
 pub(crate) fn bring_back(state_dir: &Path, units: &Units) {
     for local in all(state_dir) {
-        if units.direct.status(&local.id).is_ok() {
+        if units.supervisor.status(&local.id).is_ok() {
             continue;
         }
         let started =
-            units.unit(&local.id, &local.workload).and_then(|unit| Ok(units.direct.start(&unit)?));
+            units.unit(&local.id, &local.workload).and_then(|unit| Ok(units.supervisor.start(&unit)?));
         if let Err(error) = started {
             events::lacking(&format!("{} was not started again", local.id), &chain(&error));
         }

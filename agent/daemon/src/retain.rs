@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use coracle_core::deployment::Deployment;
 use coracle_core::oci::Digest;
 use coracle_core::record::Record;
-use coracle_host::supervise::Direct;
+use coracle_host::supervise::Supervisor;
 
 use crate::config::Settings;
 use crate::engine::{Journal, JournalError};
@@ -15,10 +15,10 @@ use crate::local;
 ///
 /// # Errors
 /// [`JournalError`]: with an unreadable record nothing may be called needless.
-pub(crate) fn needed(settings: &Settings, direct: &Direct) -> Result<BTreeSet<Digest>, JournalError> {
+pub(crate) fn needed(settings: &Settings, supervisor: &Supervisor) -> Result<BTreeSet<Digest>, JournalError> {
     let record = Journal::peek(&settings.state_dir)?;
     let mut manifests = of_record(&record);
-    let units = direct.list().into_iter().filter_map(|status| direct.unit(&status.id).ok());
+    let units = supervisor.list().into_iter().filter_map(|status| supervisor.unit(&status.id).ok());
     manifests.extend(units.map(|unit| unit.workload.image.manifest));
     manifests.extend(local::all(&settings.state_dir).into_iter().map(|local| local.workload.image.manifest));
     Ok(manifests)

@@ -11,7 +11,7 @@ use coracle_core::oci::config::{ExecConfig, ImageConfig};
 use coracle_core::oci::manifest::Document;
 use coracle_core::plan::{self, Current, Step};
 use coracle_host::store::{Store, StoreError};
-use coracle_host::supervise::{Direct, Phase, Status, SuperviseError, UNIT_VERSION, Unit};
+use coracle_host::supervise::{Phase, Status, SuperviseError, Supervisor, UNIT_VERSION, Unit};
 
 /// What is needed to run workloads. Its calls block.
 #[derive(Clone)]
@@ -19,7 +19,7 @@ pub(crate) struct Units {
     /// Where images are.
     pub(crate) store: Arc<Store>,
     /// Who runs them.
-    pub(crate) direct: Direct,
+    pub(crate) supervisor: Supervisor,
     /// The OCI runtime.
     pub(crate) runtime: PathBuf,
     /// A seccomp profile instead of the built-in one.
@@ -73,8 +73,8 @@ impl Units {
             workload: workload.clone(),
             exec,
             layers: layers.iter().map(|layer| self.store.layer_dir(layer)).collect(),
-            scratch: self.direct.scratch(id),
-            volumes: self.direct.volumes(),
+            scratch: self.supervisor.scratch(id),
+            volumes: self.supervisor.volumes(),
             runtime: self.runtime.clone(),
             seccomp_profile: self.seccomp_profile.clone(),
             log_bytes_max: self.log_bytes_max,
@@ -101,10 +101,10 @@ impl Units {
     #[must_use]
     pub(crate) fn current(&self) -> BTreeMap<WorkloadId, Current> {
         let running = |status: Status| {
-            let unit = self.direct.unit(&status.id).ok()?;
+            let unit = self.supervisor.unit(&status.id).ok()?;
             Some((status.id, Current { workload: unit.workload, alive: stands(status.phase) }))
         };
-        self.direct.list().into_iter().filter_map(running).collect()
+        self.supervisor.list().into_iter().filter_map(running).collect()
     }
 
     /// Makes the board run `target` and nothing else of the agent's; what is the same is not touched.
@@ -128,7 +128,7 @@ impl Units {
                 Step::Replace(id) | Step::Start(id) => {
                     self.end(id)?;
                     if let Some(unit) = units.get(id) {
-                        self.direct.start(unit)?;
+                        self.supervisor.start(unit)?;
                     }
                 }
             }
@@ -137,10 +137,10 @@ impl Units {
     }
 
     fn end(&self, id: &WorkloadId) -> Result<(), UnitError> {
-        if self.direct.status(id).is_ok() {
-            self.direct.stop(id)?;
+        if self.supervisor.status(id).is_ok() {
+            self.supervisor.stop(id)?;
         }
-        Ok(self.direct.remove(id)?)
+        Ok(self.supervisor.remove(id)?)
     }
 }
 

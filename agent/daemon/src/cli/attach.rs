@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use coracle_core::compose::Service;
 use coracle_core::ident::WorkloadId;
-use coracle_host::supervise::{Attachment, Direct, FromClient, Phase, Status, Stream, ToClient};
+use coracle_host::supervise::{Attachment, FromClient, Phase, Status, Stream, Supervisor, ToClient};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal};
 use nix::sys::signalfd::{SfdFlags, SignalFd};
@@ -58,12 +58,12 @@ pub(super) enum Ending {
 
 /// Joins this terminal to a running workload.
 pub(super) fn attach(settings: &Settings, args: &Name) -> Result<Exit, Failure> {
-    let direct = context::direct(settings)?;
-    let id = context::workload(&direct, &args.name)?.id;
-    let unit = direct.unit(&id).map_err(|error| Failure::new(Exit::Unexpected, &error))?;
-    let attachment = direct.attach(&id).map_err(|error| Failure::new(Exit::Usage, &error))?;
+    let supervisor = context::supervisor(settings)?;
+    let id = context::workload(&supervisor, &args.name)?.id;
+    let unit = supervisor.unit(&id).map_err(|error| Failure::new(Exit::Unexpected, &error))?;
+    let attachment = supervisor.attach(&id).map_err(|error| Failure::new(Exit::Usage, &error))?;
     let streams = Streams::of(&unit.workload.service);
-    match until_end(&direct, &id, streams, attachment, Interrupt::Leaves)? {
+    match until_end(&supervisor, &id, streams, attachment, Interrupt::Leaves)? {
         Ending::Left => Ok(Exit::Done),
         Ending::Over(exit) => Ok(exit),
     }
@@ -71,7 +71,7 @@ pub(super) fn attach(settings: &Settings, args: &Name) -> Result<Exit, Failure> 
 
 /// Joins this terminal to `id` until it ends for good; its exit code is this command's.
 pub(super) fn until_end(
-    direct: &Direct,
+    supervisor: &Supervisor,
     id: &WorkloadId,
     streams: Streams,
     mut attachment: Attachment,
@@ -81,7 +81,7 @@ pub(super) fn until_end(
         Interrupt::Stops => signals(),
         Interrupt::Leaves => None,
     };
-    let mut relay = Relay { direct, id, streams, signals, keys: Keys::default(), stopping: false };
+    let mut relay = Relay { supervisor, id, streams, signals, keys: Keys::default(), stopping: false };
     let terminal = RawTerminal::enter(streams);
     let status = loop {
         if let Left::ByPerson = relay.run(&attachment) {
@@ -95,7 +95,7 @@ pub(super) fn until_end(
             return Ok(Ending::Left);
         }
         // Its restart policy may start it again; then this terminal goes on with it.
-        match again(direct, id)? {
+        match again(supervisor, id)? {
             Again::Runs(next) => attachment = next,
             Again::Over(status) => break status,
         }
@@ -113,14 +113,14 @@ enum Again {
     Over(Status),
 }
 
-fn again(direct: &Direct, id: &WorkloadId) -> Result<Again, Failure> {
+fn again(supervisor: &Supervisor, id: &WorkloadId) -> Result<Again, Failure> {
     loop {
-        let status = direct.status(id).map_err(|error| Failure::new(Exit::Unexpected, &error))?;
+        let status = supervisor.status(id).map_err(|error| Failure::new(Exit::Unexpected, &error))?;
         if !status.phase.live() {
             return Ok(Again::Over(status));
         }
         std::thread::sleep(LOOK_AGAIN);
-        if let Ok(attachment) = direct.attach(id) {
+        if let Ok(attachment) = supervisor.attach(id) {
             return Ok(Again::Runs(attachment));
         }
     }
@@ -140,7 +140,7 @@ enum Left {
 
 /// This terminal and a workload's streams.
 struct Relay<'a> {
-    direct: &'a Direct,
+    supervisor: &'a Supervisor,
     id: &'a WorkloadId,
     streams: Streams,
     signals: Option<SignalFd>,
@@ -215,9 +215,9 @@ impl Relay<'_> {
             return true;
         }
         out::note(format_args!("coracle: stopping {}; ctrl-c again to leave it to that", self.id));
-        let (direct, id) = (self.direct.clone(), self.id.clone());
+        let (supervisor, id) = (self.supervisor.clone(), self.id.clone());
         // What it answers shows in the workload's status, which is waited for.
-        std::thread::spawn(move || direct.stop(&id));
+        std::thread::spawn(move || supervisor.stop(&id));
         false
     }
 }

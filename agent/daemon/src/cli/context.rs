@@ -8,7 +8,7 @@ use coracle_core::ident::{LOCAL_PROJECT, WorkloadId};
 use coracle_core::oci::Platform;
 use coracle_host::registry::RegistryClient;
 use coracle_host::store::Store;
-use coracle_host::supervise::{Direct, DirectConfig, Status};
+use coracle_host::supervise::{Direct, DirectConfig, Status, Supervisor};
 
 use crate::config::{self, Settings};
 use crate::exit::{Exit, Failure};
@@ -37,21 +37,21 @@ pub(crate) fn store(settings: &Settings) -> Result<Arc<Store>, Failure> {
 }
 
 /// The supervisor of workloads.
-pub(crate) fn direct(settings: &Settings) -> Result<Direct, Failure> {
+pub(crate) fn supervisor(settings: &Settings) -> Result<Supervisor, Failure> {
     let exe = std::env::current_exe()
         .map_err(|error| Failure::unexpected(format!("failed to find the agent's own binary: {error}")))?;
-    Ok(Direct::new(DirectConfig {
+    Ok(Supervisor::Direct(Direct::new(DirectConfig {
         run_dir: settings.run_dir.clone(),
         state_dir: settings.state_dir.clone(),
         exe,
-    }))
+    })))
 }
 
 /// What runs workloads.
 pub(crate) fn units(settings: &Settings, store: &Arc<Store>) -> Result<Units, Failure> {
     Ok(Units {
         store: Arc::clone(store),
-        direct: direct(settings)?,
+        supervisor: supervisor(settings)?,
         runtime: settings.runtime.path.clone(),
         seccomp_profile: settings.runtime.seccomp_profile.clone(),
         log_bytes_max: settings.runtime.log_bytes_max,
@@ -93,8 +93,8 @@ pub(crate) fn run<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T
 }
 
 /// The workload that a person means: `project.service` in full, or a service's name if it is the only one.
-pub(crate) fn workload(direct: &Direct, name: &str) -> Result<Status, Failure> {
-    let all = direct.list();
+pub(crate) fn workload(supervisor: &Supervisor, name: &str) -> Result<Status, Failure> {
+    let all = supervisor.list();
     let local = format!("{LOCAL_PROJECT}.{name}");
     let named = |full: &str| all.iter().find(|status| status.id.to_string() == full).cloned();
     if let Some(status) = named(name).or_else(|| named(&local)) {

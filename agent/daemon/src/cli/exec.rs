@@ -13,14 +13,14 @@ use crate::exit::{Exit, Failure};
 
 /// Runs a command in a workload; its exit code is this command's.
 pub(super) fn exec(settings: &Settings, args: &Exec) -> Result<Exit, Failure> {
-    let direct = context::direct(settings)?;
-    let status = context::workload(&direct, &args.name)?;
+    let supervisor = context::supervisor(settings)?;
+    let status = context::workload(&supervisor, &args.name)?;
     if status.phase != Phase::Running {
         return Err(Failure::usage(format!("{} does not run", status.id)));
     }
     let wrong = |error: &dyn std::error::Error| Failure::new(Exit::Unexpected, error);
-    let unit = direct.unit(&status.id).map_err(|error| wrong(&error))?;
-    let place = direct.place(&status.id);
+    let unit = supervisor.unit(&status.id).map_err(|error| wrong(&error))?;
+    let place = supervisor.place(&status.id);
     let log = place.join(&format!("exec-{}.log", std::process::id()));
     let runtime = Runtime::new(&unit.runtime, &place.runtime_root(), &log);
     let execution = Execution { args: args.command.clone(), tty: args.tty, ..Execution::default() };

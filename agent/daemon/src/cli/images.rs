@@ -45,7 +45,7 @@ fn unpacked(store: &Store, record: &ImageRecord) -> u64 {
 }
 
 fn needed(settings: &Settings) -> Result<BTreeSet<Digest>, Failure> {
-    retain::needed(settings, &context::direct(settings)?)
+    retain::needed(settings, &context::supervisor(settings)?)
         .map_err(|error| Failure::new(Exit::Unexpected, &error))
 }
 

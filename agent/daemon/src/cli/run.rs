@@ -22,7 +22,7 @@ pub(super) fn run(settings: &Settings, args: &Run) -> Result<Exit, Failure> {
     let (service, id) = (service::service(args, settings.default_network)?, id(args)?);
     let store = context::store(settings)?;
     let units = context::units(settings, &store)?;
-    if units.direct.status(&id).is_ok() {
+    if units.supervisor.status(&id).is_ok() {
         let name = id.service.as_str();
         return Err(Failure::usage(format!(
             "{id} exists; remove it with `coracle rm -f {name}`, or choose another --name"
@@ -48,14 +48,14 @@ fn start(
     let wrong = |error: &dyn std::error::Error| Failure::new(Exit::Unexpected, error);
     let unit = units.unit(id, workload).map_err(|error| wrong(&error))?;
     let started = match args.detach {
-        true => units.direct.start(&unit).map(|_| None),
-        false => units.direct.start_attached(&unit).map(Some),
+        true => units.supervisor.start(&unit).map(|_| None),
+        false => units.supervisor.start_attached(&unit).map(Some),
     };
     let attachment = match started {
         Ok(attachment) => attachment,
         Err(error) => {
             // A name that never ran must not be in the way of the next try.
-            let _ = units.direct.remove(id);
+            let _ = units.supervisor.remove(id);
             return Err(wrong(&error));
         }
     };
@@ -65,12 +65,12 @@ fn start(
         return Ok(Exit::Done);
     };
     let streams = attach::Streams::of(&workload.service);
-    match attach::until_end(&units.direct, id, streams, attachment, Interrupt::Stops)? {
+    match attach::until_end(&units.supervisor, id, streams, attachment, Interrupt::Stops)? {
         Ending::Left => Ok(Exit::Done),
         Ending::Over(exit) => {
             if args.rm {
                 local::forget(&settings.state_dir, id).map_err(|error| wrong(&error))?;
-                units.direct.remove(id).map_err(|error| wrong(&error))?;
+                units.supervisor.remove(id).map_err(|error| wrong(&error))?;
             }
             Ok(exit)
         }

@@ -11,13 +11,13 @@ use crate::exit::{Exit, Failure};
 
 /// Shows what the agent is doing. Works without a running agent: workloads do not need one.
 pub(super) fn status(settings: &Settings, args: &Json) -> Result<Exit, Failure> {
-    let direct = context::direct(settings)?;
+    let supervisor = context::supervisor(settings)?;
     let running = context::store(settings)?.agent_lock().is_err();
     let reported = engine::last_state(&settings.run_dir);
-    let statuses = direct.list();
+    let statuses = supervisor.list();
     if args.json {
         let workloads: Vec<Value> =
-            statuses.iter().map(|status| workloads::describe(&direct, status)).collect();
+            statuses.iter().map(|status| workloads::describe(&supervisor, status)).collect();
         out::json(&json!({ "agentRunning": running, "state": reported, "workloads": workloads }));
         return Ok(Exit::Done);
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use coracle_core::time::Timestamp;
 use coracle_host::clock;
-use coracle_host::supervise::{Direct, Phase, Status};
+use coracle_host::supervise::{Phase, Status, Supervisor};
 use serde_json::json;
 
 use super::args::{Logs, Ps, Rm, Stop};
@@ -23,17 +23,17 @@ const LINES: usize = 10_000;
 
 /// Lists workloads.
 pub(super) fn ps(settings: &Settings, args: &Ps) -> Result<Exit, Failure> {
-    let direct = context::direct(settings)?;
+    let supervisor = context::supervisor(settings)?;
     let shown: Vec<Status> =
-        direct.list().into_iter().filter(|status| args.all || status.phase.live()).collect();
+        supervisor.list().into_iter().filter(|status| args.all || status.phase.live()).collect();
     if args.json {
-        out::json(&shown.iter().map(|status| describe(&direct, status)).collect());
+        out::json(&shown.iter().map(|status| describe(&supervisor, status)).collect());
         return Ok(Exit::Done);
     }
     let now = clock::wall();
     let row = |status: &Status| {
         let image =
-            direct.unit(&status.id).map_or_else(|_| "?".to_owned(), |unit| unit.workload.service.image);
+            supervisor.unit(&status.id).map_or_else(|_| "?".to_owned(), |unit| unit.workload.service.image);
         let pid = status.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string());
         vec![status.id.to_string(), phase(status, now), pid, status.restarts.to_string(), short(&image)]
     };
@@ -51,8 +51,8 @@ fn short(image: &str) -> String {
 }
 
 /// A status for programs.
-pub(super) fn describe(direct: &Direct, status: &Status) -> serde_json::Value {
-    let unit = direct.unit(&status.id).ok();
+pub(super) fn describe(supervisor: &Supervisor, status: &Status) -> serde_json::Value {
+    let unit = supervisor.unit(&status.id).ok();
     json!({
         "id": status.id,
         "state": status.phase,
@@ -90,10 +90,10 @@ pub(super) fn phase(status: &Status, now: Timestamp) -> String {
 
 /// Stops workloads; every one is tried.
 pub(super) fn stop(settings: &Settings, args: &Stop) -> Result<Exit, Failure> {
-    let direct = context::direct(settings)?;
+    let supervisor = context::supervisor(settings)?;
     each(&args.names, |name| {
-        let id = context::workload(&direct, name)?.id;
-        direct.stop(&id).map_err(|error| Failure::new(Exit::Unexpected, &error))?;
+        let id = context::workload(&supervisor, name)?.id;
+        supervisor.stop(&id).map_err(|error| Failure::new(Exit::Unexpected, &error))?;
         out::line(id);
         Ok(())
     })
@@ -101,17 +101,17 @@ pub(super) fn stop(settings: &Settings, args: &Stop) -> Result<Exit, Failure> {
 
 /// Removes workloads; every one is tried.
 pub(super) fn rm(settings: &Settings, args: &Rm) -> Result<Exit, Failure> {
-    let direct = context::direct(settings)?;
+    let supervisor = context::supervisor(settings)?;
     each(&args.names, |name| {
-        let status = context::workload(&direct, name)?;
+        let status = context::workload(&supervisor, name)?;
         if status.phase.live() && !args.force {
             return Err(Failure::usage(format!("{} runs; stop it first, or say --force", status.id)));
         }
         let wrong = |error| Failure::new(Exit::Unexpected, &error);
-        direct.stop(&status.id).map_err(wrong)?;
+        supervisor.stop(&status.id).map_err(wrong)?;
         let forgotten = local::forget(&settings.state_dir, &status.id);
         forgotten.map_err(|error| Failure::new(Exit::Unexpected, &error))?;
-        direct.remove(&status.id).map_err(wrong)?;
+        supervisor.remove(&status.id).map_err(wrong)?;
         out::line(status.id);
         Ok(())
     })
@@ -130,14 +130,14 @@ fn each(names: &[String], mut act: impl FnMut(&str) -> Result<(), Failure>) -> R
 
 /// Shows what a workload wrote.
 pub(super) fn logs(settings: &Settings, args: &Logs) -> Result<Exit, Failure> {
-    let direct = context::direct(settings)?;
-    let id = context::workload(&direct, &args.name)?.id;
+    let supervisor = context::supervisor(settings)?;
+    let id = context::workload(&supervisor, &args.name)?.id;
     let wrong = |error| Failure::new(Exit::Unexpected, &error);
     let mut writer = EntryWriter { args };
-    let path = direct.place(&id).join("log");
+    let path = supervisor.place(&id).join("log");
     // Where following starts is noted first: what comes meanwhile is shown twice rather than lost.
     let mut tail = Tail::at_end(&path);
-    for entry in direct.logs(&id, args.tail.unwrap_or(LINES)).map_err(wrong)? {
+    for entry in supervisor.logs(&id, args.tail.unwrap_or(LINES)).map_err(wrong)? {
         writer.write(&entry);
     }
     if !args.follow {
@@ -147,7 +147,7 @@ pub(super) fn logs(settings: &Settings, args: &Logs) -> Result<Exit, Failure> {
         for entry in tail.more(&path) {
             writer.write(&entry);
         }
-        if !direct.status(&id).is_ok_and(|status| status.phase.live()) {
+        if !supervisor.status(&id).is_ok_and(|status| status.phase.live()) {
             tail.more(&path).iter().for_each(|entry| writer.write(entry));
             return Ok(Exit::Done);
         }

@@ -161,9 +161,9 @@ impl Workers {
 
     /// What runs now.
     pub(crate) fn seen(&self) -> Vec<Seen> {
-        let direct = &self.units.direct;
-        let image = |status: &Status| direct.unit(&status.id).ok().map(|unit| unit.workload.image);
-        direct.list().into_iter().map(|status| Seen { image: image(&status), status }).collect()
+        let supervisor = &self.units.supervisor;
+        let image = |status: &Status| supervisor.unit(&status.id).ok().map(|unit| unit.workload.image);
+        supervisor.list().into_iter().map(|status| Seen { image: image(&status), status }).collect()
     }
 }
 
@@ -203,13 +203,13 @@ async fn image(images: &Images, reference: &str, watch: &Watch) -> Result<ImageR
 
 /// How a candidate on trial looks, its health checks included.
 fn observe(units: &Units, candidate: &Deployment) -> Observation {
-    let seen = observation(candidate, &units.direct.list());
+    let seen = observation(candidate, &units.supervisor.list());
     if seen != Observation::Healthy {
         return seen;
     }
     for id in candidate.workloads.keys() {
-        let Ok(unit) = units.direct.unit(id) else { return Observation::Starting(None) };
-        if let Look::NotYet(fault) = health::look(&units.direct, &unit) {
+        let Ok(unit) = units.supervisor.unit(id) else { return Observation::Starting(None) };
+        if let Look::NotYet(fault) = health::look(&units.supervisor, &unit) {
             return Observation::Starting(Some(fault));
         }
     }

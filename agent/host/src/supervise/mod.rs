@@ -22,6 +22,7 @@ mod log;
 mod place;
 mod pty;
 mod status;
+mod supervisor;
 mod unit;
 
 pub use attach::{Attachment, Client, FromClient, Listener, ToClient};
@@ -32,4 +33,5 @@ pub use log::{Log, Stream, tail};
 pub use place::Place;
 pub use pty::{Console, resize};
 pub use status::{Phase, Status};
+pub use supervisor::Supervisor;
 pub use unit::{UNIT_VERSION, Unit};
