@@ -23,3 +23,4 @@ pub mod terminal;
 pub mod unpack;
 pub mod users;
 pub mod volumes;
+pub mod zones;

@@ -6,7 +6,7 @@ use super::document::identifier;
 use super::fields::{Fields, schema};
 use crate::compose::FailureAction;
 use crate::fault::Fault;
-use crate::gate::{self, Day, Mode, Window};
+use crate::gate::{self, Day, Mode, Window, Zone};
 use crate::time::Timestamp;
 
 /// Seconds over which a rollout may spread; beyond a month a percentage serves better.
@@ -142,12 +142,17 @@ fn window(mut fields: Fields) -> Result<Window, Fault> {
         .ok_or_else(|| schema(&fields.path("start"), "is not a time as \"23:30\""))?;
     let minutes = fields.number("minutes", 1, 7 * 24 * 60)?;
     let minutes = u32::try_from(fields.need("minutes", minutes)?).unwrap_or(1);
-    match fields.text("tz")?.as_deref() {
-        None | Some("UTC") => {}
-        Some(_) => return Err(schema(&fields.path("tz"), "is not \"UTC\", the only zone this agent knows")),
-    }
+    let zone = match fields.text("tz")? {
+        None => Zone::default(),
+        Some(text) => Zone::parse(&text).ok_or_else(|| {
+            schema(
+                &fields.path("tz"),
+                "is not a time zone as \"Europe/Berlin\" or \"CET-1CEST,M3.5.0,M10.5.0/3\"",
+            )
+        })?,
+    };
     fields.end()?;
-    Ok(Window { days, start_minute, minutes })
+    Ok(Window { days, start_minute, minutes, zone })
 }
 
 fn minute_of_day(text: &str) -> Option<u32> {

@@ -4,6 +4,7 @@
 //! whether and when it is its turn. The sets nest, so a higher percentage only adds boards.
 
 mod window;
+mod zone;
 
 use std::fmt;
 
@@ -13,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use crate::time::Timestamp;
 
 pub use window::{Day, Window};
+pub use zone::Zone;
 
 /// When a document wants to be downloaded and applied.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

@@ -86,7 +86,8 @@ fn the_spread_counts_from_the_acceptance_and_ends() {
 
 #[test]
 fn a_window_may_pass_midnight() {
-    let window = Window { days: vec![Day::Sat], start_minute: 23 * 60 + 30, minutes: 60 };
+    let window =
+        Window { days: vec![Day::Sat], start_minute: 23 * 60 + 30, minutes: 60, zone: Zone::default() };
     let windowed = Policy { windows: vec![window], ..policy() };
     check(&windowed, SATURDAY_NIGHT - 1, Phase::Apply, "WINDOW:2026-09-12T23:30Z");
     check(&windowed, SATURDAY_NIGHT, Phase::Apply, "");
@@ -95,6 +96,30 @@ fn a_window_may_pass_midnight() {
     check(&windowed, SATURDAY_NIGHT - 1, Phase::Download, "WINDOW:2026-09-12T23:30Z");
     let early = Policy { download_outside_window: true, ..windowed };
     check(&early, SATURDAY_NIGHT - 1, Phase::Download, "");
+}
+
+#[test]
+fn a_window_follows_the_clocks_of_its_zone() {
+    let zone = Zone::parse("CET-1CEST,M3.5.0,M10.5.0/3").unwrap();
+    let window = Window { days: vec![Day::Sun], start_minute: 150, minutes: 60, zone };
+    let windowed = Policy { windows: vec![window], ..policy() };
+    // 2026-03-29, when 02:30 does not exist: one hour from 03:30 on, 01:30 UTC.
+    let spring = 1_774_747_800;
+    check(&windowed, spring - 1, Phase::Apply, "WINDOW:2026-03-29T01:30Z");
+    check(&windowed, spring, Phase::Apply, "");
+    check(&windowed, spring + 3600, Phase::Apply, "WINDOW:2026-04-05T00:30Z");
+    // 2026-10-25, when 02:30 comes twice: one hour from the first on, 00:30 UTC.
+    let autumn = 1_792_888_200;
+    check(&windowed, autumn - 1, Phase::Apply, "WINDOW:2026-10-25T00:30Z");
+    check(&windowed, autumn, Phase::Apply, "");
+    check(&windowed, autumn + 3600, Phase::Apply, "WINDOW:2026-11-01T01:30Z");
+}
+
+#[test]
+fn a_window_of_a_zone_without_a_rule_stays_closed() {
+    let zone = Zone::parse("Europe/Berlin").unwrap();
+    let window = Window { days: vec![], start_minute: 0, minutes: 24 * 60, zone };
+    check(&Policy { windows: vec![window], ..policy() }, SATURDAY_NIGHT, Phase::Apply, "WINDOW:never");
 }
 
 #[test]

@@ -1,10 +1,10 @@
-//! Weekly windows in UTC.
+//! Weekly windows, each in the time zone that its document names.
 
 use serde::{Deserialize, Serialize};
 
+use super::Zone;
 use crate::time::Timestamp;
 
-const DAY_S: u64 = 86_400;
 /// The last second whose year has four digits.
 const YEAR_9999_S: u64 = 253_402_300_799;
 
@@ -23,8 +23,8 @@ pub enum Day {
 
 impl Day {
     /// The day of the week of a day counted from 1970-01-01, a Thursday.
-    fn of(days: u64) -> Self {
-        match days % 7 {
+    fn of(days: i64) -> Self {
+        match days.rem_euclid(7) {
             0 => Self::Thu,
             1 => Self::Fri,
             2 => Self::Sat,
@@ -36,15 +36,19 @@ impl Day {
     }
 }
 
-/// A time of the week; may pass midnight.
+/// A time of the week; may pass midnight. It stays open for so many real minutes, also over a night in which the
+/// clocks are changed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
     /// The days on which it opens; every day where empty.
     pub days: Vec<Day>,
-    /// Minutes after midnight UTC at which it opens.
+    /// Minutes after midnight at which it opens.
     pub start_minute: u32,
     /// How long it stays open.
     pub minutes: u32,
+    /// Whose days and clocks these are.
+    #[serde(default)]
+    pub zone: Zone,
 }
 
 /// When the next of `windows` opens; `None` when one is open, or when there are none.
@@ -52,15 +56,16 @@ pub(super) fn opens(windows: &[Window], now: Timestamp) -> Option<Timestamp> {
     if windows.is_empty() {
         return None;
     }
-    let today = now.0 / DAY_S;
     let mut soonest = None;
     for window in windows {
+        // A zone that cannot be read keeps its window closed.
+        let Some(today) = window.zone.day(now) else { continue };
         // A window that opened up to a week ago may still be open; one opens within the next eight days.
-        for day in today.saturating_sub(7)..=today.saturating_add(8) {
+        for day in today.saturating_sub(8)..=today.saturating_add(8) {
             if !window.days.is_empty() && !window.days.contains(&Day::of(day)) {
                 continue;
             }
-            let start = Timestamp(day * DAY_S + u64::from(window.start_minute) * 60);
+            let Some(start) = window.zone.moment(day, window.start_minute) else { continue };
             if start <= now && now < start.after(u64::from(window.minutes) * 60) {
                 return None;
             }

@@ -1,17 +1,19 @@
 //! From the bytes of a message to what the record keeps: judged by `core`, with the facts of this board.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use coracle_core::compose::{self, Condition, Defaults, FailureAction, Project, Service, UpdateOrder};
 use coracle_core::desired::{self, Desired, Facts, Received, Scope, Tags, Unsigned};
 use coracle_core::fault::{Code, Fault};
-use coracle_core::gate::Approval;
+use coracle_core::gate::{self, Approval, Window};
 use coracle_core::ident::{LOCAL_PROJECT, ServiceName};
 use coracle_core::limits::DOCUMENT_SERVICES_MAX;
 use coracle_core::oci::{Digest, Platform};
 use coracle_core::record::{Record, Wanted};
 use coracle_core::rollout::{OnFailure, Target, Terms};
 use coracle_core::time::Timestamp;
+use coracle_host::zones;
 
 use super::Clock;
 use crate::config::{Settings, Trust};
@@ -90,10 +92,12 @@ fn target(settings: &Settings, desired: &Desired, document: Digest, now: Timesta
         return Err(compose_fault(&message));
     }
     let (policy, free_bytes) = (&desired.policy, desired.requires.free_bytes());
+    let windows = policy.gate.windows.iter().cloned().enumerate();
+    let windows = windows.map(|(place, window)| local(place, window)).collect::<Result<_, _>>()?;
     Ok(Target {
         generation: desired.generation(),
         document,
-        gates: coracle_core::gate::Policy { accepted_at: now, free_bytes, ..policy.gate.clone() },
+        gates: gate::Policy { accepted_at: now, free_bytes, windows, ..policy.gate.clone() },
         terms: Terms {
             health_s: policy.health_s,
             soak_s: policy.soak_s,
@@ -106,6 +110,23 @@ fn target(settings: &Settings, desired: &Desired, document: Digest, now: Timesta
         approval: Approval::Pending,
         projects,
     })
+}
+
+/// The window with the rule of its zone, as this board's database has it today.
+fn local(place: usize, window: Window) -> Result<Window, Fault> {
+    if !window.zone.is_unruled() {
+        return Ok(window);
+    }
+    let name = window.zone.name.clone();
+    let rule = zones::rule(Path::new(zones::DATABASE), &name);
+    let zone = rule.ok().flatten().and_then(|rule| window.zone.ruled(&rule));
+    let refused = || {
+        let message =
+            format!("policy.windows[{place}].tz {name:?} is not in this board's {}", zones::DATABASE);
+        let hint = "install tzdata on the board, or write the zone's rule: \"CET-1CEST,M3.5.0,M10.5.0/3\"";
+        Fault::new(Code::Schema, &message).hint(hint)
+    };
+    Ok(Window { zone: zone.ok_or_else(refused)?, ..window })
 }
 
 /// What a service asks for that is understood but not built: refused, for nothing is half obeyed.
