@@ -27,7 +27,7 @@ const OUTSIDE: &[&str] = &[
 ];
 
 /// Modules of `host` that every adapter may use: they are below all of them.
-const BELOW_ALL: &[&str] = &["clock", "files", "process"];
+const BELOW_ALL: &[&str] = &["authorities", "clock", "files", "process"];
 
 /// The other arrows inside `host`, from a module to one below it.
 const ARROWS: &[(&str, &str)] = &[
@@ -76,10 +76,14 @@ fn crates_depend_downward_only() {
 
 #[test]
 fn the_libraries_of_the_wire_stay_in_their_adapter() {
-    let rows = [("rumqttc", "agent/host/src/channel"), ("reqwest", "agent/host/src/registry")];
-    none(rows.iter().flat_map(|(library, home)| {
-        let strays = of("agent/").filter(|s| !s.path.starts_with(home) && names(&code_of(&s.text), library));
-        strays.map(|s| format!("{}: names {library}, which belongs to {home}", s.path)).collect::<Vec<_>>()
+    let rows: [(&str, &[&str]); 2] = [
+        ("rumqttc", &["agent/host/src/channel"]),
+        ("reqwest", &["agent/host/src/registry", "agent/host/src/fleet_lock.rs"]),
+    ];
+    none(rows.iter().flat_map(|(library, homes)| {
+        let at_home = |source: &Source| homes.iter().any(|home| source.path.starts_with(home));
+        let strays = of("agent/").filter(|s| !at_home(s) && names(&code_of(&s.text), library));
+        strays.map(|s| format!("{}: names {library}, which belongs to {homes:?}", s.path)).collect::<Vec<_>>()
     }));
 }
 

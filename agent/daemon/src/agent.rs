@@ -3,13 +3,16 @@
 use std::sync::Arc;
 
 use coracle_host::channel::Channel;
+use coracle_host::fleet_lock::{FleetLock, FleetLockConfig};
 use coracle_host::runtime::probe;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::cli::context;
 use crate::config::Settings;
-use crate::engine::{Clock, Engine, Have, Journal, Outbox, Parts, Workers, channel_config, describe_agent};
+use crate::engine::{
+    Clock, Engine, Have, Journal, Outbox, Parts, Turns, Workers, channel_config, describe_agent,
+};
 use crate::events;
 use crate::exit::{Exit, Failure, chain};
 use crate::local;
@@ -70,10 +73,23 @@ async fn run(settings: Settings) -> Result<Exit, Failure> {
     let epoch = opened.record.epoch.saturating_add(1);
     let outbox = Outbox::new(&settings, about, handle, have, Arc::clone(&store), epoch);
     let workers = Workers::new(images, units, answer, outbox.watch());
-    let parts = Parts { settings, platforms: board.platforms, workers, outbox, clock: Clock::start() };
-    Engine::new(parts, opened).run(channel, answers, asked_to_end()?).await;
+    let (turns, said) = Turns::start(fleet_lock(&settings));
+    let clock = Clock::start();
+    let parts = Parts { settings, platforms: board.platforms, workers, outbox, clock, turns };
+    Engine::new(parts, opened).run(channel, answers, said, asked_to_end()?).await;
     events::ended();
     Ok(Exit::Done)
+}
+
+/// Who hands out turns to update, if anybody does.
+fn fleet_lock(settings: &Settings) -> Option<FleetLock> {
+    let lock = settings.lock.as_ref()?;
+    Some(FleetLock::new(FleetLockConfig {
+        url: lock.url.clone(),
+        ca_file: lock.ca_file.clone(),
+        id: settings.device_id.to_string(),
+        group: lock.group.clone(),
+    }))
 }
 
 /// The runtime and its version; without one the agent still reports, and keeps what runs.

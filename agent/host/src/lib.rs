@@ -2,6 +2,7 @@
 //!
 //! Invariant: adapters do not name one another; what they share is in `files`.
 
+pub(crate) mod authorities;
 pub mod board;
 pub mod cgroup;
 pub mod channel;
@@ -10,6 +11,7 @@ pub mod confinement;
 pub mod devices;
 pub mod disk;
 pub mod files;
+pub mod fleet_lock;
 pub mod kernel;
 pub mod mounts;
 pub mod process;

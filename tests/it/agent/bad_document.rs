@@ -99,6 +99,14 @@ fn contents(strict: &Strict) -> Vec<Row> {
         ),
         ("the project of people", local, "COMPOSE", "projects.local"),
         ("a newer agent", requires("agent", json!(">=99")), "AGENT_VERSION", "requires another agent"),
+        (
+            "an unknown time zone",
+            changed(strict, |d| {
+                d["policy"]["windows"] = json!([{"start": "01:00", "minutes": 5, "tz": "Nowhere/Land"}]);
+            }),
+            "SCHEMA",
+            "policy.windows[0].tz \"Nowhere/Land\"",
+        ),
         ("another platform", requires("platform", json!(["linux/s390x"])), "PLATFORM", "linux/s390x"),
     ]
 }

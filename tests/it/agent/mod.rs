@@ -15,3 +15,4 @@ mod passage;
 mod platform;
 mod policy;
 mod secured;
+mod turns;

@@ -96,6 +96,8 @@ pub enum Reason {
     Disk(u64),
     /// Something on the board objects; the name of its file.
     Inhibit(String),
+    /// It is not this board's turn; why, in the words of the server that hands out turns.
+    Lock(String),
 }
 
 impl fmt::Display for Reason {
@@ -112,6 +114,7 @@ impl fmt::Display for Reason {
             Self::Confirm => f.write_str("CONFIRM"),
             Self::Disk(needed) => write!(f, "DISK:{needed}"),
             Self::Inhibit(name) => write!(f, "INHIBIT:{name}"),
+            Self::Lock(why) => write!(f, "LOCK:{why}"),
         }
     }
 }
@@ -151,6 +154,8 @@ pub struct Facts<'a> {
     pub free_bytes: Option<u64>,
     /// Whether a person has approved.
     pub approval: Approval,
+    /// Why it is not this board's turn; `None` where it is, or where nobody hands out turns.
+    pub lock: Option<&'a str>,
 }
 
 /// All gates of `policy` that are closed in `phase`; none means go.
@@ -176,6 +181,7 @@ pub fn closed(policy: &Policy, facts: &Facts<'_>, phase: Phase) -> Vec<Reason> {
             (Mode::Soft | Mode::Force | Mode::Download | Mode::Confirm, _) => {}
         }
         reasons.extend(facts.inhibitors.iter().cloned().map(Reason::Inhibit));
+        reasons.extend(facts.lock.map(str::to_owned).map(Reason::Lock));
     }
     reasons
 }

@@ -13,6 +13,7 @@ fn check(policy: &Policy, now: u64, phase: Phase, reasons: &str) {
         inhibitors: &[],
         free_bytes: Some(999),
         approval: Approval::Pending,
+        lock: None,
     };
     let written: Vec<String> = closed(policy, &facts, phase).iter().map(ToString::to_string).collect();
     assert_eq!(written.join(" "), reasons);

@@ -355,6 +355,12 @@ impl Rollout {
         self.candidate().filter(|_| moved)
     }
 
+    /// Whether the last good deployment is on its way back.
+    #[must_use]
+    pub fn is_rolling_back(&self) -> bool {
+        matches!(self.state, State::RollingBack { .. } | State::Broken { .. })
+    }
+
     /// Whether this generation failed its trial before.
     #[must_use]
     pub fn known_bad(&self, generation: &Generation) -> Option<&Bad> {

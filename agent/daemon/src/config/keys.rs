@@ -199,6 +199,24 @@ pub(crate) const KEYS: &[Key] = &[
         "2",
         "Layers of one image fetched at the same time.",
     ),
+    key(
+        "lock.url",
+        Kind::Text,
+        "no server",
+        "`http://` or `https://` address of a FleetLock server. With it, no update is applied before the server gives this board its turn, which is given back once the update has ended.",
+    ),
+    key(
+        "lock.group",
+        Kind::Text,
+        "\"default\"",
+        "Who shares the server's turns: 1 to 64 of `A-Z a-z 0-9 . -`.",
+    ),
+    key(
+        "lock.ca_file",
+        Kind::Path,
+        "the system's CA store",
+        "PEM file of the CAs that vouch for that server.",
+    ),
 ];
 
 /// The key of that name.

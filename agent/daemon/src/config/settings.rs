@@ -37,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) registry: RegistrySettings,
     pub(crate) runtime: RuntimeSettings,
     pub(crate) pull: PullSettings,
+    /// Absent: nobody hands out turns.
+    pub(crate) lock: Option<LockSettings>,
     /// The files that were read, in order.
     pub(crate) files: Vec<PathBuf>,
     /// Every key with its value and where that comes from.
@@ -79,6 +81,15 @@ pub(crate) struct PullSettings {
     pub(crate) concurrency: usize,
 }
 
+/// Who hands out turns to update.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct LockSettings {
+    /// `http://` or `https://`.
+    pub(crate) url: String,
+    pub(crate) group: String,
+    pub(crate) ca_file: Option<PathBuf>,
+}
+
 /// One key with its value and where that comes from.
 #[derive(Debug, Clone, Serialize)]
 pub(crate) struct SettingRow {
@@ -106,6 +117,7 @@ pub(crate) fn check(inputs: Inputs, board: &Surroundings) -> Result<Settings, Co
         pull: PullSettings {
             concurrency: usize::try_from(reading.count("pull.concurrency", 2)).unwrap_or(1),
         },
+        lock: lock(&mut reading)?,
         files: reading.inputs.files,
         rows: reading.rows,
     };
@@ -268,6 +280,32 @@ fn runtime(reading: &mut Reading) -> Result<RuntimeSettings, ConfigError> {
         seccomp_profile: reading.optional_path("runtime.seccomp_profile")?,
         log_bytes_max: reading.count("runtime.log_bytes_max", 1 << 20),
     })
+}
+
+fn lock(reading: &mut Reading) -> Result<Option<LockSettings>, ConfigError> {
+    let url = reading.parsed("lock.url", server)?;
+    let group = reading.text("lock.group", Some("default")).unwrap_or_default();
+    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+    if group.is_empty() || group.len() > 64 || !group.chars().all(legal) {
+        let problem = format!("{group:?} is not 1 to 64 of A-Z a-z 0-9 . -");
+        return Err(reading.mistake("lock.group", None, problem));
+    }
+    let ca_file = reading.optional_path("lock.ca_file")?;
+    let Some(url) = url else {
+        let Some((key, ..)) = reading.inputs.first_of("lock") else { return Ok(None) };
+        let key = key.to_owned();
+        return Err(reading.mistake(&key, None, "is set, but lock.url is not".to_owned()));
+    };
+    Ok(Some(LockSettings { url, group, ca_file }))
+}
+
+fn server(text: &str) -> Result<String, String> {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    let rest = rest.ok_or("must be http://host[:port] or https://host[:port]")?;
+    if rest.is_empty() || rest.contains(['@', '?', '#']) || rest.contains(char::is_whitespace) {
+        return Err("must be a host, perhaps a port and a path, and nothing else".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 impl Settings {

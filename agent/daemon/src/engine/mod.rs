@@ -11,6 +11,7 @@ mod journal;
 mod outbox;
 mod report;
 mod turn;
+mod turns;
 mod workers;
 
 pub(crate) use channel::{Have, channel_config};
@@ -19,4 +20,5 @@ pub(crate) use journal::{Journal, JournalError, Opened};
 pub(crate) use outbox::{Outbox, describe_agent};
 pub(crate) use report::{last_state, status};
 pub(crate) use turn::{Engine, Parts};
+pub(crate) use turns::Turns;
 pub(crate) use workers::{Answer, Task, Workers};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use coracle_core::deployment::Deployment;
-use coracle_core::gate::{self, Phase};
+use coracle_core::gate::{self, Phase, Reason};
 use coracle_core::ident::WorkloadId;
 use coracle_core::oci::Platform;
 use coracle_core::record::Record;
@@ -14,7 +14,8 @@ use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::admit::{self, Admission};
-use super::{Answer, Clock, Journal, Opened, Outbox, Task, Workers};
+use super::turns::Said;
+use super::{Answer, Clock, Journal, Opened, Outbox, Task, Turns, Workers};
 use crate::config::Settings;
 use crate::{events, faults};
 
@@ -42,6 +43,9 @@ pub(crate) struct Engine {
     workers: Workers,
     outbox: Outbox,
     clock: Clock,
+    turns: Turns,
+    /// Whether nothing but another board's turn holds the switch back.
+    turn_wanted: bool,
     /// When to ask the machine again although nothing happened.
     wake: Instant,
     /// Whether the good deployment was seen to since something last moved.
@@ -64,12 +68,14 @@ pub(crate) struct Parts {
     pub(crate) outbox: Outbox,
     /// The time.
     pub(crate) clock: Clock,
+    /// Whose turn it is.
+    pub(crate) turns: Turns,
 }
 
 impl Engine {
     /// An agent that goes on from what the journal holds.
     pub(crate) fn new(parts: Parts, opened: Opened) -> Self {
-        let Parts { settings, platforms, workers, outbox, clock } = parts;
+        let Parts { settings, platforms, workers, outbox, clock, turns } = parts;
         let Opened { journal, mut record, .. } = opened;
         record.epoch = record.epoch.saturating_add(1);
         let wake = Instant::now();
@@ -81,6 +87,8 @@ impl Engine {
             workers,
             outbox,
             clock,
+            turns,
+            turn_wanted: false,
             wake,
             kept: false,
             keep_at: wake,
@@ -93,6 +101,7 @@ impl Engine {
         mut self,
         mut channel: Option<mpsc::Receiver<ChannelEvent>>,
         mut answers: mpsc::Receiver<(Task, Answer)>,
+        mut said: mpsc::Receiver<Said>,
         stop: impl Future<Output = ()>,
     ) {
         tokio::pin!(stop);
@@ -109,6 +118,7 @@ impl Engine {
                 () = &mut stop => break,
                 Some((task, answer)) = answers.recv() => self.answered(task, answer),
                 Some(event) = next(&mut channel) => self.heard(&event),
+                Some(said) = said.recv() => self.turns.heard(said),
                 () = sleep_until(self.wake) => self.feed(Event::Tick),
                 () = sleep_until(flush_at) => self.outbox.flush(&self.record),
                 _ = look.tick() => self.look(),
@@ -219,6 +229,8 @@ impl Engine {
             return;
         }
         let rollout = self.record.rollout.clone();
+        let moving = rollout.on_trial().is_some() || rollout.is_rolling_back();
+        let ask_again = self.turns.want(self.turn_wanted || moving);
         let calls = rollout::work(&rollout, now);
         let mut wake = calls.wake.map_or(NEVER, |at| Duration::from_secs(at.since(now)));
         let wanted = match &calls.work {
@@ -241,6 +253,9 @@ impl Engine {
             wake = wake.min(self.start(&calls.work, calls.keep));
         }
         self.wake = Instant::now() + wake;
+        if let Some(again) = ask_again {
+            self.wake = self.wake.min(again);
+        }
     }
 
     /// Without a journal nothing new is begun, but what it held last is kept running: a board whose disk is full must
@@ -293,6 +308,7 @@ impl Engine {
 
     /// Passes open gates; nothing is done by that, so it needs no journal.
     fn ask_gates(&mut self) {
+        self.turn_wanted = false;
         // Before the download and before the switch: two gates follow each other at most.
         for _ in 0..2 {
             let rollout = self.record.rollout.clone();
@@ -311,8 +327,11 @@ impl Engine {
                 inhibitors: &inhibitors,
                 free_bytes: disk::space(&self.settings.state_dir).ok().map(|space| space.free_bytes),
                 approval: target.approval,
+                lock: self.turns.closed(),
             };
             let reasons = gate::closed(&target.gates, &facts, phase);
+            self.turn_wanted =
+                phase == Phase::Apply && reasons.iter().all(|reason| matches!(reason, Reason::Lock(_)));
             self.feed(Event::Gates(target.document, reasons));
         }
     }

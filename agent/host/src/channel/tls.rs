@@ -9,17 +9,7 @@ use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use rustls::{AlertDescription, ClientConfig, RootCertStore};
 
 use super::TlsFiles;
-use crate::files;
-
-/// Bytes of one PEM file; the bundle of all public authorities has a quarter of a megabyte.
-const PEM_BYTES_MAX: u64 = 4 << 20;
-/// Where distributions keep the bundle of public authorities.
-const BUNDLES: [&str; 4] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/cert.pem",
-    "/etc/ssl/ca-bundle.pem",
-];
+use crate::{authorities, files};
 
 /// Why there is no TLS configuration.
 #[derive(Debug, thiserror::Error)]
@@ -38,8 +28,7 @@ pub(super) enum TlsError {
 
 /// The configuration of one connection.
 pub(super) fn client_config(files: &TlsFiles) -> Result<Arc<ClientConfig>, TlsError> {
-    let bundle = || BUNDLES.iter().map(PathBuf::from).find(|path| path.exists());
-    let ca = files.ca.clone().or_else(bundle).ok_or(TlsError::NoBundle)?;
+    let ca = files.ca.clone().or_else(authorities::bundle).ok_or(TlsError::NoBundle)?;
     let mut roots = RootCertStore::empty();
     // A bundle may hold what rustls does not take; one good authority is enough to go on.
     if roots.add_parsable_certificates(certificates(&ca)?).0 == 0 {
@@ -76,7 +65,8 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 }
 
 fn read(path: &Path) -> Result<Vec<u8>, TlsError> {
-    files::read_needed(path, PEM_BYTES_MAX).map_err(|source| TlsError::Read { path: path.to_owned(), source })
+    files::read_needed(path, authorities::PEM_BYTES_MAX)
+        .map_err(|source| TlsError::Read { path: path.to_owned(), source })
 }
 
 /// Whether the broker refused this device's certificate, as the alert somewhere in `error`'s causes says.

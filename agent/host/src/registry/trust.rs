@@ -16,20 +16,10 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use super::error::Cause;
-use crate::files;
+use crate::{authorities, files};
 
-/// Bytes of one file of certificates; the bundle of a distribution has about 220 KiB.
-const BUNDLE_BYTES_MAX: u64 = 4 << 20;
 /// Entries looked at in one `certs.d` directory.
 const DIRECTORY_ENTRIES_MAX: usize = 64;
-/// Where distributions keep the bundle of all their roots.
-const BUNDLES: [&str; 5] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/ca-bundle.pem",
-    "/etc/ssl/cert.pem",
-];
 /// A certificate that parses and vouches for nobody: its key has the algorithm 2.999, the arc for examples, and no bits.
 const TRUSTS_NOTHING: &str = "-----BEGIN CERTIFICATE-----
 MIGSMIGFoAMCAQICAQEwBAYCiDcwGTEXMBUGA1UEAwwOdHJ1c3RzIG5vdGhpbmcw
@@ -154,7 +144,8 @@ fn registry_certificates(directory: &Path) -> Result<Vec<PathBuf>, Cause> {
 /// Certificates that somebody configured: each must be good.
 fn read_own(path: &Path) -> Result<Roots, Cause> {
     let failed = |why: String| Cause::File { path: path.display().to_string(), why };
-    let pem = files::read_needed(path, BUNDLE_BYTES_MAX).map_err(|error| failed(error.to_string()))?;
+    let pem =
+        files::read_needed(path, authorities::PEM_BYTES_MAX).map_err(|error| failed(error.to_string()))?;
     let mut store = RootCertStore::empty();
     let mut roots = Roots::new();
     for certificate in CertificateDer::pem_slice_iter(&pem) {
@@ -171,11 +162,8 @@ fn read_system() -> Roots {
         Some(original) => original.file.clone(),
         None => std::env::var_os("SSL_CERT_FILE"),
     };
-    let paths = match own {
-        Some(path) => vec![PathBuf::from(path)],
-        None => BUNDLES.iter().map(PathBuf::from).collect(),
-    };
-    let Some(pem) = paths.iter().find_map(|path| files::read_needed(path, BUNDLE_BYTES_MAX).ok()) else {
+    let path = own.map(PathBuf::from).or_else(authorities::bundle);
+    let Some(pem) = path.and_then(|path| files::read_needed(&path, authorities::PEM_BYTES_MAX).ok()) else {
         return Roots::new();
     };
     let parses = |certificate: &CertificateDer<'_>| {
