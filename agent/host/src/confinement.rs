@@ -16,6 +16,7 @@ pub fn look() -> Means {
     // As the runtime finds out which version it is.
     let unified = statfs("/sys/fs/cgroup").is_ok_and(|found| found.filesystem_type() == CGROUP2_SUPER_MAGIC);
     let exists = |path: &str| Path::new(path).exists();
+    let controllers = fs::read_to_string("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default();
     Means {
         capabilities: capabilities(&status),
         device_rules: if unified { bpf::rules_over_devices() } else { exists("/sys/fs/cgroup/devices") },
@@ -24,6 +25,11 @@ pub fn look() -> Means {
             exists("/proc/swaps")
         } else {
             exists("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes")
+        },
+        pids_limit: if unified {
+            controllers.split_whitespace().any(|name| name == "pids")
+        } else {
+            exists("/sys/fs/cgroup/pids")
         },
         mqueue: filesystems.split_whitespace().any(|word| word == "mqueue"),
         recursive_read_only: release().is_some_and(|version| version >= (5, 12)),

@@ -99,8 +99,9 @@ fn resources(input: &BundleInput<'_>) -> Value {
         let quota = (milli.saturating_mul(CPU_PERIOD_US) / 1000).max(CPU_QUOTA_US_MIN);
         resources.insert("cpu".to_owned(), json!({ "quota": quota, "period": CPU_PERIOD_US }));
     }
-    let pids = limits.pids.unwrap_or(PIDS_DEFAULT);
-    if pids > 0 {
+    // The runtime refuses a limit that cannot hold: right for what somebody asked for, too much for a default.
+    let by_default = input.means.pids_limit.then_some(PIDS_DEFAULT);
+    if let Some(pids) = limits.pids.or(by_default).filter(|pids| *pids > 0) {
         resources.insert("pids".to_owned(), json!({ "limit": pids }));
     }
     if input.means.device_rules {

@@ -59,6 +59,8 @@ pub struct Means {
     pub device_rules: bool,
     /// Whether the kernel counts swap per control group.
     pub swap_limit: bool,
+    /// Whether control groups can bound processes and threads.
+    pub pids_limit: bool,
     /// Whether the kernel has POSIX message queues.
     pub mqueue: bool,
     /// Whether read-only holds below a bind mount too (`mount_setattr`, Linux 5.12).

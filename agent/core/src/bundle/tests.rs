@@ -9,6 +9,7 @@ fn means() -> Means {
         capabilities: CapabilitySet::all(),
         device_rules: true,
         swap_limit: true,
+        pids_limit: true,
         mqueue: true,
         recursive_read_only: true,
         cpus: 2,
@@ -277,6 +278,9 @@ fn limits_of_the_control_group_follow_the_service() {
     check(|c| c.service.resources.cpu_milli = Some(1), "/linux/resources/cpu/quota", &json!(1000));
     check(|c| c.service.resources.pids = Some(-1), "/linux/resources/pids", &Value::Null);
     check(nothing, "/linux/resources/pids/limit", &json!(2048));
+    check(|c| c.means.pids_limit = false, "/linux/resources/pids", &Value::Null);
+    let asked = |c: &mut Case| (c.means.pids_limit, c.service.resources) = (false, resources(Some(7)));
+    check(asked, "/linux/resources/pids/limit", &json!(7));
     check(nothing, memory, &Value::Null);
     let no_swap = |c: &mut Case| {
         c.service.resources = resources(None);
