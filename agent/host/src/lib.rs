@@ -14,6 +14,7 @@ pub mod files;
 pub mod fleet_lock;
 pub mod kernel;
 pub mod mounts;
+pub mod notify;
 pub mod process;
 pub mod registry;
 pub mod runtime;
