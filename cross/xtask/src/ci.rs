@@ -4,7 +4,7 @@ use std::io;
 use std::process::Command;
 use std::time::Instant;
 
-use crate::{build, deny, setup, tidy};
+use crate::{build, deny, powercut, setup, tidy};
 
 type Step = (&'static str, fn() -> io::Result<()>);
 
@@ -19,6 +19,7 @@ const STEPS: &[Step] = &[
     ("units", units),
     ("deny", || deny::command(&[])),
     ("size", || build::size(&[])),
+    ("powercut", || powercut::command(&powercut::SHORT.map(String::from))),
     ("test", test),
 ];
 

@@ -4,7 +4,7 @@
 
 use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use coracle_test_support::agent::{Board, Settings};
@@ -38,7 +38,7 @@ impl Story {
 pub fn command(_: &[String]) -> io::Result<()> {
     setup::for_tests()?;
     println!("building the agent (a development build; the first one takes some minutes)");
-    let exe = build()?;
+    let exe = setup::agent()?;
     namespace::enter()?;
     interrupt::watch()?;
     let outcome = show(&exe);
@@ -49,14 +49,6 @@ pub fn command(_: &[String]) -> io::Result<()> {
         Err(_) => println!("\nIt ended early; what was started is ended and removed."),
     }
     outcome.map(drop)
-}
-
-fn build() -> io::Result<PathBuf> {
-    let status = setup::cargo(&["build", "--quiet", "--package", "coracle"])?.status()?;
-    if !status.success() {
-        return Err(io::Error::other("the agent does not build"));
-    }
-    Ok(setup::target_dir()?.join("debug/coracle"))
 }
 
 /// Hands back how many seconds after the build generation 2 ran.

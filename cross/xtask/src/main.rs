@@ -9,11 +9,14 @@ mod ci;
 mod demo;
 mod deny;
 mod desired;
+mod emulated;
 mod interrupt;
 mod namespace;
+mod powercut;
 mod setup;
 mod test;
 mod tidy;
+mod words;
 
 use std::io;
 use std::process::ExitCode;
@@ -30,6 +33,7 @@ const COMMANDS: &[Command] = &[
         demo::command,
     ),
     ("ci", "every check there is", ci::command),
+    ("powercut", "cut the power of a board at every state it reports; --cuts N, --seed S", powercut::command),
     (
         "bench",
         "measure everything that is promised, beside podman, containerd and docker; --json",

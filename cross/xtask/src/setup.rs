@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use coracle_test_support::emulated::kernel;
 use coracle_test_support::images::{Arch, busybox::busybox};
 use coracle_test_support::process::run;
 use nix::unistd::geteuid;
@@ -41,6 +42,14 @@ const TESTS: &[Need] = &[
     ),
 ];
 
+/// What boards in machines of their own are made of.
+const BOARDS: &[Need] = &[
+    need("qemu-system-x86_64", "qemu-system-x86", "a machine whose power can be cut"),
+    need("dmsetup", "dmsetup", "notes every write of a board's disk"),
+    need("cpio", "cpio", "packs the board's root"),
+    need("strip", "binutils", "makes it small"),
+];
+
 /// What checks the files for an init system.
 const UNITS: &[Need] = &[need("systemd-analyze", "systemd", "verifies the units")];
 
@@ -57,7 +66,7 @@ pub fn command(words: &[String]) -> io::Result<()> {
     if words.first().is_some_and(|word| word == "bench") {
         for_bench()?;
     }
-    for_tests()?;
+    for_boards()?;
     for_units()?;
     println!("setup: everything is there");
     Ok(())
@@ -70,6 +79,13 @@ pub fn for_tests() -> io::Result<()> {
         busybox(arch)?;
     }
     Ok(())
+}
+
+/// What the boards of `powercut` need.
+pub fn for_boards() -> io::Result<()> {
+    for_tests()?;
+    install(BOARDS)?;
+    kernel().map(drop)
 }
 
 /// What checks the units.
@@ -139,6 +155,14 @@ pub fn add_target(triple: &str) -> io::Result<()> {
 /// The root of the repository.
 pub fn root() -> io::Result<PathBuf> {
     fs::canonicalize(Path::new(env!("CARGO_MANIFEST_DIR")).join("../.."))
+}
+
+/// The agent, built for tests.
+pub fn agent() -> io::Result<PathBuf> {
+    if cargo(&["build", "--quiet", "--package", "coracle"])?.status()?.success() {
+        return Ok(target_dir()?.join("debug/coracle"));
+    }
+    Err(io::Error::other("the agent does not build"))
 }
 
 /// The cargo that runs us, at the root of the repository.

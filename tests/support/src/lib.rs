@@ -9,6 +9,9 @@ pub mod archive;
 #[cfg(feature = "protocols")]
 pub mod broker;
 pub mod caller;
+pub mod debian;
+pub mod disk_log;
+pub mod emulated;
 pub mod faults;
 pub mod images;
 pub mod process;

@@ -1,18 +1,13 @@
-//! Debian's static busybox for each architecture, fetched once through an apt of our own and kept in the cache.
-//!
-//! The system's apt keeps its lists, architectures and packages as they are.
+//! Debian's static busybox for each architecture, fetched once and kept in the cache.
 
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::process::run;
+use crate::debian::{self, Apt};
 use crate::scratch::{TempDir, cache};
-
-const KEYRING: &str = "/usr/share/keyrings/debian-archive-keyring.gpg";
 
 /// An architecture that a microPlatform board has.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,58 +69,20 @@ pub fn busybox(arch: Arch) -> io::Result<PathBuf> {
 }
 
 fn fetch(cache: &Path) -> io::Result<()> {
-    let root = TempDir::new("apt");
-    for folder in ["lists/partial", "cache/archives/partial"] {
-        fs::create_dir_all(root.join(folder))?;
-    }
-    fs::write(root.join("sources.list"), format!("deb [signed-by={KEYRING}] {} bookworm main\n", mirror()))?;
-    run(apt(&root).arg("update"))?;
+    let apt = Apt::new(&Arch::ALL.map(Arch::debian))?;
     let wanted = Arch::ALL.map(|arch| format!("busybox-static:{}", arch.debian()));
-    run(apt(&root).arg("download").args(wanted))?;
-    for package in fs::read_dir(root.path())? {
-        let package = package?.path();
+    let scratch = TempDir::new("busybox");
+    for package in apt.download(&wanted.each_ref().map(String::as_str))? {
         let name = package.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let Some(arch) = name.strip_suffix(".deb").and_then(|n| n.rsplit('_').next()) else { continue };
-        let tree = root.join(arch);
-        run(Command::new("dpkg").arg("-x").arg(&package).arg(&tree))?;
+        let tree = scratch.join(arch);
+        debian::unpack(&package, &tree)?;
         // Whole or not at all: another run may look at the cache at any time.
         let partial = cache.join(format!("busybox-{arch}.partial"));
         fs::copy(tree.join("bin/busybox"), &partial)?;
         fs::rename(&partial, cache.join(format!("busybox-{arch}")))?;
     }
     Ok(())
-}
-
-fn apt(root: &TempDir) -> Command {
-    let mut command = Command::new("apt-get");
-    command.current_dir(root.path()).args([
-        "-q",
-        "-o",
-        "APT::Sandbox::User=root",
-        "-o",
-        "Dir::Etc::sourceparts=/dev/null",
-    ]);
-    for (key, folder) in
-        [("Dir::State::lists", "lists"), ("Dir::Cache", "cache"), ("Dir::Etc::sourcelist", "sources.list")]
-    {
-        command.arg("-o").arg(format!("{key}={}", root.join(folder).display()));
-    }
-    for arch in Arch::ALL {
-        command.arg("-o").arg(format!("APT::Architectures::={}", arch.debian()));
-    }
-    command
-}
-
-/// The mirror that this machine already uses, else Debian's own.
-fn mirror() -> String {
-    let lists = ["/etc/apt/sources.list", "/etc/apt/sources.list.d/debian.sources"];
-    let text = lists.iter().filter_map(|path| fs::read_to_string(path).ok()).collect::<String>();
-    let used = text
-        .lines()
-        .filter(|line| !line.trim_start().starts_with('#'))
-        .flat_map(str::split_whitespace)
-        .find(|word| word.starts_with("http") && word.trim_end_matches('/').ends_with("/debian"));
-    used.unwrap_or("http://deb.debian.org/debian").to_owned()
 }
 
 #[cfg(test)]

@@ -1,0 +1,6 @@
+//! What is tried on a board in a machine of its own, where a power cut really loses what was not written.
+
+mod cuts;
+mod scene;
+
+pub use cuts::{Outcome, cuts};

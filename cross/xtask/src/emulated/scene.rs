@@ -1,0 +1,200 @@
+//! One board under qemu with a broker, a registry and generations of one web server to deploy.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{SocketAddr, TcpStream};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use coracle_test_support::emulated::{Boot, Clock, HOST, Kernel, Machine, Writes, disk, kernel, pack};
+use coracle_test_support::images::{Arch, Form, Image, Layer, Packing};
+use coracle_test_support::process::free_port;
+use coracle_test_support::registry::Registry;
+use coracle_test_support::scratch::TempDir;
+use serde_json::{Value, json};
+
+use crate::broker::{Broker, Message, Publisher, ROOT, Watch};
+use crate::desired::Desired;
+use crate::{interrupt, setup};
+
+/// What the board is called.
+pub const DEVICE: &str = "emulated";
+/// For everything that takes seconds in a machine without hardware help, on a loaded host.
+pub const PATIENCE: Duration = Duration::from_secs(120);
+/// MiB of the board's state disk.
+const DISK_MIB: u64 = 96;
+/// Bytes that cannot be compressed in each generation, so that a download takes a moment.
+const BALLAST_BYTES: usize = 3 << 20;
+
+/// How a generation behaves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Nature {
+    /// It answers.
+    Good,
+    /// It ends as soon as it is started.
+    Crashing,
+}
+
+/// Everything around the board; the fields end in this order.
+pub struct Scene {
+    machine: Option<Machine>,
+    /// What the board says.
+    pub watch: Watch,
+    operator: Publisher,
+    _broker: Broker,
+    registry: Registry,
+    kernel: Kernel,
+    /// The board's state.
+    pub disk: PathBuf,
+    port: u16,
+    dir: TempDir,
+    boots: u32,
+}
+
+impl Scene {
+    /// Starts the servers and makes the board, which is not booted yet.
+    pub fn new() -> io::Result<Self> {
+        let (broker, registry, dir) = (Broker::start()?, Registry::start()?, TempDir::new("emulated"));
+        let (kernel, port) = (kernel()?, free_port());
+        let here = |address: &str| address.replace("127.0.0.1", HOST);
+        let config = format!(
+            "device_id = {DEVICE:?}\naccept_tags = true\ndefault_network = \"host\"\n[trust]\nunsigned = true\n\
+             [broker]\nurl = {:?}\nfirst_connect_splay_seconds = 0\n[registry]\ninsecure = [{:?}]\n",
+            here(&broker.url()),
+            here(&registry.host()),
+        );
+        pack(&kernel, &setup::agent()?, &config, &dir.join("ramdisk"))?;
+        Ok(Self {
+            machine: None,
+            watch: broker.watch(DEVICE)?,
+            operator: broker.publisher(&format!("{ROOT}/d/{DEVICE}/desired"))?,
+            _broker: broker,
+            registry,
+            kernel,
+            disk: disk(dir.join("state.img"), DISK_MIB)?,
+            port,
+            dir,
+            boots: 0,
+        })
+    }
+
+    /// Switches the board on; hands back when.
+    pub fn boot(&mut self, writes: Writes<'_>, clock: Clock) -> io::Result<Instant> {
+        self.boots += 1;
+        let console = self.dir.join(format!("console-{}", self.boots));
+        let began = Instant::now();
+        self.machine = Some(Machine::boot(&Boot {
+            kernel: &self.kernel,
+            ramdisk: &self.dir.join("ramdisk"),
+            state: &self.disk,
+            writes,
+            clock,
+            port: Some(self.port),
+            console: &console,
+        })?);
+        Ok(began)
+    }
+
+    /// Cuts the board's power.
+    pub fn cut(&mut self) -> io::Result<()> {
+        match self.machine.take() {
+            Some(mut machine) => machine.cut(),
+            None => Ok(()),
+        }
+    }
+
+    /// The console of this boot.
+    pub fn console(&self) -> String {
+        self.machine.as_ref().map(Machine::console).unwrap_or_default()
+    }
+
+    /// Publishes a generation's image and tells the board to run it.
+    pub fn deploy(&mut self, generation: u64, nature: Nature) -> io::Result<()> {
+        let image = self.publish(generation, nature)?;
+        let service = json!({"image": image, "network_mode": "host", "restart": "always"});
+        let projects = json!({"site": {"services": {"web": service}}});
+        let desired = Desired { device: DEVICE, generation, projects };
+        self.operator.send(&desired.envelope()).map(drop)
+    }
+
+    fn publish(&self, generation: u64, nature: Nature) -> io::Result<String> {
+        let serve = format!("trap 'exit 0' TERM; httpd -f -p {} -h /www & wait", self.port);
+        let command = match nature {
+            Nature::Good => serve.as_str(),
+            Nature::Crashing => "exit 3",
+        };
+        let mut image = Image::busybox(Arch::Amd64, &["sh", "-c", command])?;
+        let text = answer(generation);
+        image.layers.push(Layer::of_file("www/index.html", 0o644, text.as_bytes(), Packing::Gzip)?);
+        image.layers.push(Layer::of_file("ballast", 0o644, &noise(generation), Packing::Gzip)?);
+        let host = self.registry.host();
+        let pushed = image.push(&host, "site", Some(&generation.to_string()), Form::Oci)?;
+        Ok(format!("{}/site:{generation}@{}", host.replace("127.0.0.1", HOST), pushed.digest))
+    }
+
+    /// Waits for something that the board says.
+    pub fn until<T>(&self, what: &str, wanted: impl FnMut(&Message) -> Option<T>) -> io::Result<T> {
+        self.watch.until(what, PATIENCE, wanted).map_err(|error| {
+            let console = self.console();
+            let tail = console.lines().rev().take(20).collect::<Vec<_>>();
+            let tail = tail.into_iter().rev().collect::<Vec<_>>().join("\n");
+            io::Error::other(format!("{error}\n--- console ---\n{tail}"))
+        })
+    }
+
+    /// Waits until the workload answers with the text of one of `generations`; hands back which and when.
+    pub fn until_answered(&self, generations: &[u64]) -> io::Result<(u64, Instant)> {
+        let began = Instant::now();
+        while began.elapsed() < PATIENCE {
+            interrupt::check()?;
+            let said = call(self.port).unwrap_or_default();
+            if let Some(generation) =
+                generations.iter().find(|generation| said.ends_with(&answer(**generation)))
+            {
+                return Ok((*generation, Instant::now()));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Err(io::Error::other(format!("none of the generations {generations:?} answers")))
+    }
+}
+
+/// What a generation tells its callers.
+fn answer(generation: u64) -> String {
+    format!("this is generation {generation}.")
+}
+
+fn call(port: u16) -> io::Result<String> {
+    let address = SocketAddr::from(([127, 0, 0, 1], port));
+    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
+    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
+    let mut answer = String::new();
+    stream.take(4096).read_to_string(&mut answer)?;
+    Ok(answer)
+}
+
+/// The same bytes for the same generation, and nothing that a compressor could use.
+fn noise(generation: u64) -> Vec<u8> {
+    let mut chance = Chance(generation | 1 << 40);
+    (0..BALLAST_BYTES / 8).flat_map(|_| chance.next().to_le_bytes()).collect()
+}
+
+/// Numbers from a seed, by xorshift.
+pub struct Chance(pub u64);
+
+impl Chance {
+    /// The next number.
+    pub fn next(&mut self) -> u64 {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        self.0
+    }
+}
+
+/// The status and the session in a reported state that speaks of `generation`.
+pub fn status_of(said: &Message, generation: u64) -> Option<(String, Value)> {
+    let ours = said.kind == "state" && said.payload["desired"]["gen"] == generation;
+    let status = || said.payload["deployment"]["status"].as_str().unwrap_or_default().to_owned();
+    ours.then(|| (status(), said.payload["sid"].clone()))
+}

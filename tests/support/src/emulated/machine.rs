@@ -1,0 +1,107 @@
+//! The machine: booted, watched, and cut off.
+
+use std::fs::File;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::kernel::Kernel;
+use crate::process::{Running, run};
+
+/// The address at which the machine reaches this machine's loopback.
+pub const HOST: &str = "10.0.2.2";
+/// MiB of memory: the root is in it.
+const MEMORY_MIB: u32 = 512;
+
+/// What the machine's clock says when it starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clock {
+    /// The time.
+    Right,
+    /// That of a board without a battery.
+    Of1970,
+}
+
+/// Whether every write to the state disk is noted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Writes<'a> {
+    /// They are not.
+    Unnoted,
+    /// On this disk, as the device mapper's target `log-writes` does.
+    Noted(&'a Path),
+}
+
+/// How a machine starts.
+#[derive(Debug, Clone, Copy)]
+pub struct Boot<'a> {
+    /// Its kernel.
+    pub kernel: &'a Kernel,
+    /// Its root, made by [`super::pack`].
+    pub ramdisk: &'a Path,
+    /// The disk of the agent's state, made by [`disk`].
+    pub state: &'a Path,
+    /// What is noted of it.
+    pub writes: Writes<'a>,
+    /// Its clock.
+    pub clock: Clock,
+    /// A port of this machine's loopback that leads to the same port of the board.
+    pub port: Option<u16>,
+    /// Where its console goes.
+    pub console: &'a Path,
+}
+
+/// A running machine, which loses its power with this value.
+#[derive(Debug)]
+pub struct Machine(Running);
+
+impl Machine {
+    /// Starts it; whether it comes up is seen by what it says.
+    pub fn boot(boot: &Boot<'_>) -> io::Result<Self> {
+        let mut command = Command::new("qemu-system-x86_64");
+        command
+            .args(["-accel", "tcg,thread=multi", "-smp", "2", "-cpu", "max", "-M", "q35", "-nographic"])
+            .args(["-no-reboot", "-m", &MEMORY_MIB.to_string(), "-kernel"])
+            .arg(&boot.kernel.image)
+            .arg("-initrd")
+            .arg(boot.ramdisk)
+            .args(["-append", "console=ttyS0 quiet panic=-1"])
+            .args(["-drive", &drive(boot.state)]);
+        if let Writes::Noted(log) = boot.writes {
+            command.args(["-drive", &drive(log)]);
+        }
+        if boot.clock == Clock::Of1970 {
+            command.args(["-rtc", "base=1970-01-01T00:00:00"]);
+        }
+        let forward = boot.port.map(|port| format!(",hostfwd=tcp:127.0.0.1:{port}-:{port}"));
+        command.args(["-nic", &format!("user,model=virtio-net-pci{}", forward.unwrap_or_default())]);
+        Running::start("qemu", &mut command, boot.console).map(Self)
+    }
+
+    /// Cuts its power: what its kernel had not written yet is lost.
+    pub fn cut(&mut self) -> io::Result<()> {
+        self.0.kill().map(drop)
+    }
+
+    /// Everything its console showed so far.
+    pub fn console(&self) -> String {
+        self.0.output()
+    }
+
+    /// Whether it is on.
+    pub fn is_on(&mut self) -> bool {
+        self.0.is_running()
+    }
+}
+
+/// What the machine has written is in this machine's page cache when it is killed, and none of it is lost here: that
+/// the host need not sync makes it fast.
+fn drive(image: &Path) -> String {
+    format!("file={},format=raw,if=virtio,cache=unsafe", image.display())
+}
+
+/// Makes an empty disk of `mib`, with an ext4 on it.
+pub fn disk(path: PathBuf, mib: u64) -> io::Result<PathBuf> {
+    File::create(&path)?.set_len(mib << 20)?;
+    run(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&path))?;
+    Ok(path)
+}

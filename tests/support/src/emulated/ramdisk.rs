@@ -1,0 +1,64 @@
+//! The board's root: busybox, crun, `coracle` and the libraries they need, in one archive that the kernel unpacks.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::io;
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::kernel::Kernel;
+use crate::images::{Arch, busybox::busybox};
+use crate::process::run;
+use crate::scratch::TempDir;
+
+const INIT: &str = include_str!("init.sh");
+/// What `init.sh` uses of busybox.
+const APPLETS: [&str; 12] =
+    ["sh", "mount", "mkdir", "cp", "switch_root", "cat", "cut", "insmod", "ip", "sleep", "echo", "ls"];
+/// What the board has of this machine's programs, besides the agent.
+const PROGRAMS: [&str; 2] = ["crun", "dmsetup"];
+
+/// Writes the archive for a board with the agent `exe` and its configuration to `to`.
+pub fn pack(kernel: &Kernel, exe: &Path, config: &str, to: &Path) -> io::Result<()> {
+    let root = TempDir::new("ramdisk");
+    for folder in ["bin", "etc/coracle", "lib/modules", "lib64", "usr/bin"] {
+        fs::create_dir_all(root.join(folder))?;
+    }
+    fs::copy(busybox(Arch::Amd64)?, root.join("bin/busybox"))?;
+    for applet in APPLETS {
+        symlink("busybox", root.join("bin").join(applet))?;
+    }
+    let mut modules = String::new();
+    for module in &kernel.modules {
+        let name = module.file_name().unwrap_or_default();
+        fs::copy(module, root.join("lib/modules").join(name))?;
+        modules += &format!("{}\n", name.to_string_lossy());
+    }
+    fs::write(root.join("etc/modules"), modules)?;
+    fs::write(root.join("etc/coracle/config.toml"), config)?;
+    fs::write(root.join("init"), INIT)?;
+    fs::set_permissions(root.join("init"), fs::Permissions::from_mode(0o755))?;
+    let agent = root.join("usr/bin/coracle");
+    run(Command::new("strip").arg("-o").arg(&agent).arg(exe))?;
+    let mut libraries = libraries(exe)?;
+    for program in PROGRAMS {
+        let path = PathBuf::from(run(Command::new("which").arg(program))?.trim());
+        fs::copy(&path, root.join("usr/bin").join(program))?;
+        libraries.extend(self::libraries(&path)?);
+    }
+    for library in libraries {
+        let place = root.join(library.strip_prefix("/").unwrap_or(&library));
+        fs::create_dir_all(place.parent().unwrap_or(&root))?;
+        fs::copy(&library, place)?;
+    }
+    let pack = "cd \"$1\" && find . | cpio --quiet -o -H newc | gzip -1 > \"$2\"";
+    run(Command::new("sh").args(["-ec", pack, "sh"]).arg(root.path()).arg(to)).map(drop)
+}
+
+/// The libraries of a program, by the path under which it looks for them; none where it is static.
+fn libraries(program: &Path) -> io::Result<BTreeSet<PathBuf>> {
+    let Ok(listed) = run(Command::new("ldd").arg(program)) else { return Ok(BTreeSet::new()) };
+    let paths = listed.split_whitespace().filter(|word| word.starts_with('/'));
+    Ok(paths.map(PathBuf::from).filter(|path| path.exists()).collect())
+}
