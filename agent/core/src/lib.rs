@@ -20,4 +20,5 @@ pub mod restart;
 pub mod retry;
 pub mod rollout;
 pub mod seccomp;
+pub mod standing;
 pub mod time;

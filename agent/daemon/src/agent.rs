@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use crate::cli::context;
 use crate::config::Settings;
 use crate::engine::{
-    Clock, Engine, Have, Journal, Outbox, Parts, Turns, Workers, channel_config, describe_agent,
+    Clock, Engine, Have, Heartbeat, Journal, Outbox, Parts, Turns, Workers, channel_config, describe_agent,
 };
 use crate::events;
 use crate::exit::{Exit, Failure, chain};
@@ -74,8 +74,8 @@ async fn run(settings: Settings) -> Result<Exit, Failure> {
     let outbox = Outbox::new(&settings, about, handle, have, Arc::clone(&store), epoch);
     let workers = Workers::new(images, units, answer, outbox.watch());
     let (turns, said) = Turns::start(fleet_lock(&settings));
-    let clock = Clock::start();
-    let parts = Parts { settings, platforms: board.platforms, workers, outbox, clock, turns };
+    let (clock, heartbeat) = (Clock::start(), Heartbeat::from_environment());
+    let parts = Parts { settings, platforms: board.platforms, workers, outbox, clock, turns, heartbeat };
     Engine::new(parts, opened).run(channel, answers, said, asked_to_end()?).await;
     events::ended();
     Ok(Exit::Done)

@@ -15,4 +15,5 @@ mod passage;
 mod platform;
 mod policy;
 mod secured;
+mod service;
 mod turns;

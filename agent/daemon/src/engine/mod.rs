@@ -7,6 +7,7 @@
 mod admit;
 mod channel;
 mod clock;
+mod heartbeat;
 mod journal;
 mod outbox;
 mod report;
@@ -16,6 +17,7 @@ mod workers;
 
 pub(crate) use channel::{Have, channel_config};
 pub(crate) use clock::Clock;
+pub(crate) use heartbeat::Heartbeat;
 pub(crate) use journal::{Journal, JournalError, Opened};
 pub(crate) use outbox::{Outbox, describe_agent};
 pub(crate) use report::{last_state, status};

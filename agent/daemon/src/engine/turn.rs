@@ -8,6 +8,7 @@ use coracle_core::ident::WorkloadId;
 use coracle_core::oci::Platform;
 use coracle_core::record::Record;
 use coracle_core::rollout::{self, Event, Work};
+use coracle_core::standing::{Link, Standing};
 use coracle_host::channel::ChannelEvent;
 use coracle_host::{disk, supervise};
 use tokio::sync::mpsc;
@@ -15,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::admit::{self, Admission};
 use super::turns::Said;
-use super::{Answer, Clock, Journal, Opened, Outbox, Task, Turns, Workers};
+use super::{Answer, Clock, Heartbeat, Journal, Opened, Outbox, Task, Turns, Workers};
 use crate::config::Settings;
 use crate::{events, faults};
 
@@ -32,7 +33,7 @@ const JOURNAL_AGAIN: Duration = Duration::from_secs(15);
 /// Inhibitors that are looked at and named; one is enough to hold an update.
 const INHIBITORS_MAX: usize = 16;
 /// A moment so far off that it stands for never.
-const NEVER: Duration = Duration::from_secs(365 * 86_400);
+pub(super) const NEVER: Duration = Duration::from_secs(365 * 86_400);
 
 /// The agent.
 pub(crate) struct Engine {
@@ -44,6 +45,9 @@ pub(crate) struct Engine {
     outbox: Outbox,
     clock: Clock,
     turns: Turns,
+    heartbeat: Heartbeat,
+    /// Whether the broker hears this board.
+    link: Link,
     /// Whether nothing but another board's turn holds the switch back.
     turn_wanted: bool,
     /// When to ask the machine again although nothing happened.
@@ -70,12 +74,15 @@ pub(crate) struct Parts {
     pub(crate) clock: Clock,
     /// Whose turn it is.
     pub(crate) turns: Turns,
+    /// Who tells the service manager.
+    pub(crate) heartbeat: Heartbeat,
 }
 
 impl Engine {
     /// An agent that goes on from what the journal holds.
     pub(crate) fn new(parts: Parts, opened: Opened) -> Self {
-        let Parts { settings, platforms, workers, outbox, clock, turns } = parts;
+        let Parts { settings, platforms, workers, outbox, clock, turns, heartbeat } = parts;
+        let link = if settings.broker.is_some() { Link::Down } else { Link::NoBroker };
         let Opened { journal, mut record, .. } = opened;
         record.epoch = record.epoch.saturating_add(1);
         let wake = Instant::now();
@@ -88,6 +95,8 @@ impl Engine {
             outbox,
             clock,
             turns,
+            heartbeat,
+            link,
             turn_wanted: false,
             wake,
             kept: false,
@@ -113,7 +122,8 @@ impl Engine {
         self.outbox.wants(&self.record);
         loop {
             self.settle();
-            let flush_at = self.outbox.due();
+            self.heartbeat.turned(Standing::of(&self.record.rollout, self.link));
+            let (flush_at, beat_at) = (self.outbox.due(), self.heartbeat.due());
             tokio::select! {
                 () = &mut stop => break,
                 Some((task, answer)) = answers.recv() => self.answered(task, answer),
@@ -121,9 +131,11 @@ impl Engine {
                 Some(said) = said.recv() => self.turns.heard(said),
                 () = sleep_until(self.wake) => self.feed(Event::Tick),
                 () = sleep_until(flush_at) => self.outbox.flush(&self.record),
+                () = sleep_until(beat_at) => {}
                 _ = look.tick() => self.look(),
             }
         }
+        self.heartbeat.stopping();
         self.workers.give_up_staging();
         self.outbox.end(&self.record).await;
     }
@@ -131,10 +143,12 @@ impl Engine {
     fn heard(&mut self, event: &ChannelEvent) {
         match event {
             ChannelEvent::Connected { sid } => {
+                self.link = Link::Up;
                 let broker = self.settings.broker.as_ref().map(|broker| broker.url.to_string());
                 self.outbox.connected(sid, &broker.unwrap_or_default());
             }
             ChannelEvent::Disconnected { loss, cause, retry_in } => {
+                self.link = Link::Down;
                 events::disconnected(*loss, cause, *retry_in);
             }
             ChannelEvent::Message { topic, payload, .. } => self.document(topic, payload),

@@ -145,6 +145,8 @@ impl Runtime {
 
     fn command(&self, word: &str) -> Command {
         let mut command = Command::new(&self.program);
+        // Runtimes pass this socket on into the container, which then speaks for our own unit.
+        command.env_remove("NOTIFY_SOCKET");
         command.arg("--root").arg(&self.root);
         // Containers are placed by path; crun would otherwise ask systemd, which direct mode does without.
         // runc and youki place by path unless told otherwise.
