@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use coracle_core::standing::Standing;
 use coracle_host::notify::{Notice, Notifier, watchdog_interval};
 use tokio::time::Instant;
 
@@ -39,7 +40,7 @@ impl Heartbeat {
     }
 
     /// The loop turned once more, and the board stands so. The first time says that the agent is ready.
-    pub(crate) fn turned(&mut self, standing: impl ToString) {
+    pub(crate) fn turned(&mut self, standing: &Standing<'_>) {
         let Some(notifier) = &self.notifier else { return };
         let now = Instant::now();
         let standing = standing.to_string();

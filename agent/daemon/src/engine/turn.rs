@@ -122,7 +122,7 @@ impl Engine {
         self.outbox.wants(&self.record);
         loop {
             self.settle();
-            self.heartbeat.turned(Standing::of(&self.record.rollout, self.link));
+            self.heartbeat.turned(&Standing::of(&self.record.rollout, self.link));
             let (flush_at, beat_at) = (self.outbox.due(), self.heartbeat.due());
             tokio::select! {
                 () = &mut stop => break,
