@@ -103,6 +103,10 @@ codes! {
     HealthTimeout = "HEALTH_TIMEOUT", Transient, Health;
     /// A workload's check says it is unhealthy.
     Unhealthy = "UNHEALTHY", Transient, Health;
+    /// The board or its agent started anew too often during a switch and its trial.
+    Interrupted = "INTERRUPTED", Transient, Health;
+    /// A person rolled back from it.
+    Recalled = "RECALLED", Permanent, Rollback;
     /// The fallback could not be restored.
     Rollback = "ROLLBACK", Transient, Rollback;
     /// The generation failed on this board before.

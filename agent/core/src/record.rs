@@ -7,13 +7,15 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::{Accepted, Scope, choose};
+use crate::fault::cut;
+use crate::history::{self, Passage};
 use crate::ident::{DeviceId, GroupName};
 use crate::oci::Digest;
-use crate::rollout::{Rollout, State, Target};
+use crate::rollout::{self, Event, Rollout, State, Target};
 use crate::time::Timestamp;
 
 /// The version that this agent writes.
-pub const VERSION: u32 = 1;
+pub const VERSION: u32 = 2;
 
 /// Everything the agent knows.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -28,6 +30,39 @@ pub struct Record {
     pub current: Option<Digest>,
     /// The passage and the deployments.
     pub rollout: Rollout,
+    /// The passages so far, oldest first; [`history::HISTORY_MAX`] at most.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<Passage>,
+    /// Set while a person at the board holds every rollout; it shows as a closed gate.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hold: Option<Hold>,
+}
+
+/// A person's word that no rollout goes on here. What is on trial already is brought to its end.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Hold {
+    /// Since when, by the board's clock.
+    pub since: Timestamp,
+    /// Why, in their words.
+    why: String,
+}
+
+/// Characters of the reason of a hold: it is part of every state document while it lasts.
+const HOLD_CHARS_MAX: usize = 100;
+
+impl Hold {
+    /// A hold from `since` on; a long reason is cut, and none at all reads `by hand`.
+    #[must_use]
+    pub fn new(since: Timestamp, why: &str) -> Self {
+        let why = if why.trim().is_empty() { "by hand" } else { why.trim() };
+        Self { since, why: cut(why, HOLD_CHARS_MAX) }
+    }
+
+    /// Why, in their words.
+    #[must_use]
+    pub fn why(&self) -> &str {
+        &self.why
+    }
 }
 
 /// An accepted document and its rank among the scopes.
@@ -63,12 +98,29 @@ struct Saving<'a> {
     record: &'a Record,
 }
 
+/// The first two forms: the second has the history, the hold and what the rollout counts during a trial; where they
+/// are missing, nothing was counted yet.
 #[derive(Deserialize)]
-struct SavedV1 {
+struct SavedV2 {
     record: Record,
 }
 
 impl Record {
+    /// Puts `event` through the machine at `now`, a line of time that never goes back while the agent runs, and notes
+    /// in the history what it began and ended by `clock`, what the board's clock shows. Returns the rollout before.
+    pub fn feed(&mut self, event: Event, now: Timestamp, clock: Timestamp) -> Rollout {
+        let before = std::mem::take(&mut self.rollout);
+        self.rollout = rollout::next(before.clone(), event, now);
+        history::passed(&mut self.history, &before, &self.rollout, clock);
+        before
+    }
+
+    /// A person's wish to have what is wanted of this board tried again.
+    #[must_use]
+    pub fn retry(&self, device: &DeviceId, groups: &[GroupName]) -> Event {
+        Event::Retry(self.winner(device, groups).map(|(wanted, _)| wanted.target.clone()))
+    }
+
     /// The saved form: JSON with its version.
     ///
     /// # Errors
@@ -86,7 +138,7 @@ impl Record {
         let damaged = |error: serde_json::Error| RecordError::Damaged(error.to_string());
         let Versioned { version } = serde_json::from_slice(bytes).map_err(damaged)?;
         match version {
-            1 => Ok(serde_json::from_slice::<SavedV1>(bytes).map_err(damaged)?.record),
+            1 | 2 => Ok(serde_json::from_slice::<SavedV2>(bytes).map_err(damaged)?.record),
             0 => Err(RecordError::Damaged("version 0 was never written".to_owned())),
             newer => Err(RecordError::Newer(newer)),
         }

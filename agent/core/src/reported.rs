@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::deployment::Generation;
 use crate::fault::{Code, Fault};
@@ -16,7 +16,7 @@ use crate::rollout::State as Passage;
 use crate::time::Timestamp;
 
 /// Where a rollout stands, by its name on the wire.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 #[allow(missing_docs)] // The contract's table of statuses explains each.
 pub enum Status {

@@ -62,7 +62,8 @@ pub(crate) fn passed(before: &Rollout, after: &Rollout) {
     if told || matches!(after.state, State::Rejected { .. }) {
         return;
     }
-    let generation = after.under_way().or_else(|| before.under_way()).map(|target| target.generation.number);
+    let generation =
+        after.under_way().or_else(|| before.under_way()).map(|(_, generation)| generation.number);
     match after.state.fault() {
         Some(fault) => warn!(
             from = old.wire(),

@@ -1,6 +1,5 @@
 //! From the errors of the adapters to the closed set of codes that the wire has.
 
-use coracle_core::deployment::Generation;
 use coracle_core::fault::{Class, Code, Fault};
 use coracle_core::ident::WorkloadId;
 use coracle_core::oci::reference::ReferenceError;
@@ -138,12 +137,6 @@ fn how(status: &Status) -> String {
         (false, Some(code)) => format!(", last with exit code {code}"),
         (false, None) => String::new(),
     }
-}
-
-/// A generation that failed its trial before.
-pub(crate) fn known_bad(generation: &Generation, fault: &Fault) -> Fault {
-    let message = format!("generation {} failed on this board before: {fault}", generation.number);
-    Fault::new(Code::KnownBad, &message).hint("send a new generation")
 }
 
 fn workload(fault: Fault, id: &WorkloadId) -> Fault {

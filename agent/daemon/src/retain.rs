@@ -25,10 +25,8 @@ pub(crate) fn needed(settings: &Settings, supervisor: &Supervisor) -> Result<BTr
 }
 
 fn of_record(record: &Record) -> BTreeSet<Digest> {
-    let rollout = &record.rollout;
-    let deployments = [rollout.active.as_ref(), rollout.fallback.as_ref(), rollout.candidate()];
     let images = |deployment: &Deployment| -> Vec<Digest> {
         deployment.workloads.values().map(|workload| workload.image.manifest).collect()
     };
-    deployments.into_iter().flatten().flat_map(images).collect()
+    record.rollout.needed().flat_map(images).collect()
 }

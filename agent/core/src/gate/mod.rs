@@ -75,6 +75,8 @@ pub enum Approval {
 pub enum Reason {
     /// The operator holds the rollout.
     Hold,
+    /// A person at the board holds every rollout; why, in their words.
+    HeldHere(String),
     /// Not before this time.
     NotBefore(Timestamp),
     /// The board's bucket is beyond the percentage; both in hundredths of a percent.
@@ -104,6 +106,7 @@ impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Hold => f.write_str("HOLD"),
+            Self::HeldHere(why) => write!(f, "HELD:{why}"),
             Self::NotBefore(at) => write!(f, "NOT_BEFORE:{}", window::iso_minute(*at)),
             Self::Percent { allowed, bucket } => {
                 write!(f, "PERCENT:{}<{}", Hundredths(*allowed), Hundredths(*bucket))
@@ -154,6 +157,8 @@ pub struct Facts<'a> {
     pub free_bytes: Option<u64>,
     /// Whether a person has approved.
     pub approval: Approval,
+    /// Why a person at the board holds every rollout; `None` where nobody does.
+    pub held: Option<&'a str>,
     /// Why it is not this board's turn; `None` where it is, or where nobody hands out turns.
     pub lock: Option<&'a str>,
 }
@@ -167,6 +172,7 @@ pub fn closed(policy: &Policy, facts: &Facts<'_>, phase: Phase) -> Vec<Reason> {
     if policy.hold {
         reasons.push(Reason::Hold);
     }
+    reasons.extend(facts.held.map(str::to_owned).map(Reason::HeldHere));
     if phase == Phase::Download && facts.free_bytes.is_some_and(|free| free < policy.free_bytes) {
         reasons.push(Reason::Disk(policy.free_bytes));
     }

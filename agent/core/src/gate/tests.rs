@@ -13,6 +13,7 @@ fn check(policy: &Policy, now: u64, phase: Phase, reasons: &str) {
         inhibitors: &[],
         free_bytes: Some(999),
         approval: Approval::Pending,
+        held: None,
         lock: None,
     };
     let written: Vec<String> = closed(policy, &facts, phase).iter().map(ToString::to_string).collect();
@@ -40,6 +41,25 @@ fn every_closed_gate_is_named() {
     let place = bucket("s", "board-1");
     let bucket = Hundredths(place);
     check(&shut, 60, Phase::Apply, &format!("HOLD NOT_BEFORE:2026-09-12T23:30Z PERCENT:0<{bucket}"));
+}
+
+#[test]
+fn a_person_at_the_board_holds_the_download_and_the_switch_whatever_the_mode() {
+    let forced = Policy { mode: Mode::Force, ..policy() };
+    for phase in [Phase::Download, Phase::Apply] {
+        let facts = Facts {
+            device: "board-1",
+            now: Timestamp(0),
+            trusted_now: Timestamp(0),
+            inhibitors: &[],
+            free_bytes: None,
+            approval: Approval::Given,
+            held: Some("being moved"),
+            lock: None,
+        };
+        let reasons: Vec<String> = closed(&forced, &facts, phase).iter().map(ToString::to_string).collect();
+        assert_eq!(reasons, ["HELD:being moved"]);
+    }
 }
 
 #[test]

@@ -2,7 +2,9 @@ use super::*;
 use crate::deployment::{Deployment, Generation};
 use crate::fault::{Code, Fault};
 use crate::gate::{Approval, Policy};
-use crate::rollout::{OnFailure, State, Terms};
+use crate::history::{End, Why};
+use crate::reported::Status;
+use crate::rollout::{Bad, Leaving, OnFailure, Return, State, Terms, Trial, Watch};
 
 fn wanted(scope: &str, priority: i64) -> Wanted {
     let generation = Generation { id: "doc".into(), scope: scope.into(), number: 7, rev: 1 };
@@ -13,6 +15,7 @@ fn wanted(scope: &str, priority: i64) -> Wanted {
         gates: Policy { percent_hundredths: 10_000, ..Policy::default() },
         terms,
         approval: Approval::Pending,
+        retrials: 0,
         projects: BTreeMap::new(),
     };
     Wanted { priority, target }
@@ -38,6 +41,92 @@ fn the_first_saved_form_is_still_read() {
     expected.rollout.state = State::Accepted { target };
     assert_eq!(Record::from_bytes(saved), Ok(expected.clone()));
     assert_eq!(Record::from_bytes(&expected.to_bytes().unwrap()), Ok(expected));
+}
+
+#[test]
+fn the_second_saved_form_is_still_read() {
+    let saved = include_bytes!("../../../../tests/data/journal/v2.json");
+    let mut expected = record(&[("d/board-1", 10)]);
+    let target = expected.accepted[&Scope::parse("d/board-1").unwrap()].target.clone();
+    expected.current = Some(target.document);
+    let of = |number| Generation { number, ..target.generation.clone() };
+    let deployment = |number| {
+        Some(Deployment { generation: of(number), workloads: BTreeMap::new(), volumes: BTreeMap::new() })
+    };
+    let fault = Fault::new(Code::Recalled, "a person rolled back from this generation");
+    expected.rollout = Rollout {
+        state: State::Broken {
+            leaving: Leaving::Good(of(6)),
+            cause: fault.clone(),
+            fault: Fault::new(Code::Runtime, "crun is not there"),
+            attempt: 2,
+            start_at: Timestamp(1_789_000_050),
+        },
+        active: deployment(5),
+        fallback: deployment(6),
+        bad: vec![Bad { generation: of(6), fault }],
+    };
+    let end = End { status: Status::Succeeded, why: None, at: Timestamp(1_788_000_000) };
+    let why = Some(Why { code: Code::Pull, message: "the line is dead".to_owned() });
+    let failed = End { status: Status::Failed, why, at: Timestamp(1_788_500_000) };
+    let passage =
+        |number, tries, end| Passage { generation: of(number), began: Timestamp(1_787_000_000), tries, end };
+    expected.history = vec![passage(6, 1, Some(end)), passage(7, 3, Some(failed)), passage(6, 1, None)];
+    expected.hold = Some(Hold::new(Timestamp(1_788_999_000), "the board is being moved"));
+    let form = String::from_utf8(expected.to_bytes().unwrap()).unwrap();
+    assert_eq!(Record::from_bytes(saved), Ok(expected), "\n{form}");
+}
+
+#[test]
+fn every_state_is_saved_and_read_again() {
+    let target = wanted("d/board-1", 0).target;
+    let fault = || Fault::new(Code::Runtime, "crun is not there");
+    let later = Some((Timestamp(7), target.clone()));
+    let (generation, start_at) = (target.generation.clone(), Timestamp(5));
+    let candidate =
+        Deployment { generation: generation.clone(), workloads: BTreeMap::new(), volumes: BTreeMap::new() };
+    let states = [
+        State::Applying { target: target.clone(), candidate: candidate.clone(), starts: 3 },
+        State::Verifying {
+            target: target.clone(),
+            candidate,
+            trial: Trial::Healthy(Timestamp(9)),
+            watch: Watch { starts: 1, losses: 2, restarts: 3 },
+        },
+        State::RollingBack {
+            leaving: Leaving::Candidate(target),
+            fault: fault(),
+            attempt: 1,
+            start_at,
+            way: Return::Watching(Timestamp(6)),
+        },
+        State::RolledBack { generation: generation.clone(), fault: fault(), later },
+        State::RolledBack { generation, fault: fault(), later: None },
+    ];
+    for state in states {
+        let mut record = record(&[]);
+        record.rollout.state = state;
+        assert_eq!(Record::from_bytes(&record.to_bytes().unwrap()), Ok(record));
+    }
+}
+
+#[test]
+fn a_state_of_the_first_form_is_read_with_nothing_counted() {
+    let saved = include_str!("../../../../tests/data/journal/v1.json");
+    let mut value: serde_json::Value = serde_json::from_str(saved).unwrap();
+    let state = value.pointer_mut("/record/rollout/state").unwrap();
+    let target = state["target"].clone();
+    let fault = serde_json::to_value(Fault::new(Code::Runtime, "x")).unwrap();
+    let states = [
+        serde_json::json!({"state": "rolling_back", "target": target, "fault": fault, "attempt": 1, "start_at": 2}),
+        serde_json::json!({"state": "broken", "target": target, "fault": fault, "attempt": 1, "start_at": 2}),
+        serde_json::json!({"state": "rolled_back", "generation": target["generation"], "fault": fault}),
+    ];
+    for old in states {
+        *value.pointer_mut("/record/rollout/state").unwrap() = old.clone();
+        let read = Record::from_bytes(value.to_string().as_bytes()).unwrap();
+        assert_eq!(read.rollout.state.generation().map(|generation| generation.number), Some(7), "{old}");
+    }
 }
 
 #[test]

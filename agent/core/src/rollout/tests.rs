@@ -1,6 +1,9 @@
+use std::collections::BTreeMap;
+
 use super::*;
 use crate::fault::{Class, Code};
-use crate::gate::Mode;
+use crate::gate::{Approval, Mode, Policy, Reason};
+use crate::time::Timestamp;
 
 mod simulation;
 
@@ -19,6 +22,7 @@ fn target(number: u64) -> Target {
         gates: Policy { percent_hundredths: 10_000, ..Policy::default() },
         terms: Terms { health_s: 10, soak_s: 5, attempts: 2, on_failure: OnFailure::Rollback },
         approval: Approval::Pending,
+        retrials: 0,
         projects: BTreeMap::new(),
     }
 }
@@ -30,6 +34,8 @@ fn deployment(number: u64) -> Deployment {
 fn fault(class: Class) -> Fault {
     Fault::new(Code::Unhealthy, "made for a test").classed(class)
 }
+
+const HEALTHY: Observation = Observation::Healthy { restarts: 0 };
 
 fn name(state: &State) -> &'static str {
     match state {
@@ -83,7 +89,7 @@ const UP: &str = "accepted, downloading, staged, applying, verifying";
 
 #[test]
 fn a_good_document_passes_and_becomes_the_last_good_one() {
-    let healthy = || Event::Observed(document(2), Observation::Healthy);
+    let healthy = || Event::Observed(document(2), HEALTHY);
     let soaking = vec![healthy(), healthy(), healthy(), healthy(), healthy(), healthy()];
     let rollout = check(
         then(up_to_verifying(), soaking),
@@ -97,8 +103,11 @@ fn a_good_document_passes_and_becomes_the_last_good_one() {
 fn a_bad_document_brings_the_last_good_deployment_back_and_is_remembered() {
     let bad = Event::Observed(document(2), Observation::Unhealthy(fault(Class::Permanent)));
     let rollout = check(
-        then(up_to_verifying(), vec![bad, Event::Restored(document(2))]),
-        &format!("{UP}, rolling back, rolled back"),
+        then(
+            up_to_verifying(),
+            vec![bad, Event::Restored(document(2)), Event::Observed(document(2), HEALTHY)],
+        ),
+        &format!("{UP}, rolling back, rolling back, rolled back"),
     );
     assert_eq!(rollout.active, Some(deployment(1)));
     assert!(rollout.known_bad(&generation(2)).is_some());
@@ -122,13 +131,14 @@ fn a_failed_roll_back_is_tried_for_ever() {
     let events = vec![
         Event::ApplyFailed(document(2), fault(Class::Permanent)),
         Event::RestoreFailed(document(2), fault(Class::Transient)),
-        Event::Retry,
+        Event::Retry(None),
         Event::Restored(document(2)),
+        Event::Observed(document(2), HEALTHY),
     ];
     let upto = up_to_verifying().into_iter().take(4).collect();
     check(
         then(upto, events),
-        "accepted, downloading, staged, applying, rolling back, broken, rolling back, rolled back",
+        "accepted, downloading, staged, applying, rolling back, broken, rolling back, rolling back, rolled back",
     );
 }
 
@@ -142,7 +152,7 @@ fn a_passing_fault_is_tried_again_and_a_lasting_one_is_not() {
     let twice = vec![fails(Class::Transient), fails(Class::Transient)];
     let rollout = check(then(start(), twice), "accepted, downloading, downloading, failed");
     let later = next(rollout, Event::Tick, Timestamp(100 + 3 + 3600));
-    assert_eq!(name(&later.state), "downloading");
+    assert_eq!(name(&later.state), "accepted", "the gates are asked anew");
 }
 
 #[test]
@@ -167,7 +177,7 @@ fn an_answer_for_another_document_changes_nothing() {
             Event::StageFailed(of, fault(Class::Permanent)),
             Event::Applied(of),
             Event::ApplyFailed(of, fault(Class::Permanent)),
-            Event::Observed(of, Observation::Healthy),
+            Event::Observed(of, HEALTHY),
             Event::Restored(of),
             Event::RestoreFailed(of, fault(Class::Permanent)),
         ]
@@ -211,6 +221,162 @@ fn a_policy_that_wants_a_person_to_look_changes_nothing_after_a_failed_trial() {
     let bad = Event::Observed(document(2), Observation::Unhealthy(fault(Class::Permanent)));
     let rollout = check(then(events, vec![bad]), &format!("{UP}, paused"));
     assert_eq!(work(&rollout, Timestamp(1)).keep, Some(&deployment(2)));
+}
+
+fn seen(observation: Observation) -> Event {
+    Event::Observed(document(2), observation)
+}
+
+fn failed(code: Code) -> Event {
+    Event::ApplyFailed(document(2), Fault::new(code, "made for a test"))
+}
+
+fn back() -> Vec<Event> {
+    vec![Event::Restored(document(2)), seen(HEALTHY)]
+}
+
+/// Follows `events` from a board on which 2 is good and 1 was before it; the events are a second apart.
+fn from_two(events: Vec<Event>) -> Rollout {
+    let mut rollout =
+        Rollout { active: Some(deployment(2)), fallback: Some(deployment(1)), ..Rollout::default() };
+    for (second, event) in (100..).zip(events) {
+        rollout = next(rollout, event, Timestamp(second));
+    }
+    rollout
+}
+
+#[test]
+fn a_candidate_that_loses_its_health_three_times_fails_whatever_the_soak() {
+    let flap = || vec![seen(HEALTHY), seen(Observation::Starting(None))];
+    let three = [flap(), flap(), flap()].concat();
+    let rollout =
+        check(then(up_to_verifying(), three), &format!("{UP}{}, rolling back", ", verifying".repeat(5)));
+    assert_eq!(rollout.state.fault().map(|fault| fault.code), Some(Code::Unhealthy));
+    assert!(rollout.known_bad(&generation(2)).is_some());
+}
+
+#[test]
+fn a_crash_between_two_looks_is_a_loss_of_health_too() {
+    let restarts = |restarts| seen(Observation::Healthy { restarts });
+    let crashes = vec![restarts(1), restarts(2), restarts(2), restarts(3), restarts(4)];
+    let rollout =
+        check(then(up_to_verifying(), crashes), &format!("{UP}{}, rolling back", ", verifying".repeat(4)));
+    assert_eq!(rollout.state.fault().map(Fault::message), Some("was healthy and then was not, 3 times"));
+}
+
+#[test]
+fn a_candidate_that_takes_the_board_down_with_it_is_left_and_not_called_bad() {
+    let starts = vec![Event::Started; 9];
+    let rollout =
+        check(then(up_to_verifying(), starts), &format!("{UP}{}, rolling back", ", verifying".repeat(8)));
+    assert_eq!(rollout.state.fault().map(|fault| fault.code), Some(Code::Interrupted));
+    assert!(rollout.known_bad(&generation(2)).is_none());
+    let switching: Vec<Event> = up_to_verifying().into_iter().take(4).collect();
+    check(
+        then(switching, vec![Event::Started; 9]),
+        &format!("accepted, downloading, staged, applying{}, rolling back", ", applying".repeat(8)),
+    );
+}
+
+#[test]
+fn what_failed_for_the_boards_own_trouble_comes_again_by_itself_three_times() {
+    let mut rollout = Rollout { active: Some(deployment(1)), ..Rollout::default() };
+    let mut now = 1000;
+    let mut feed = |rollout: Rollout, event, after| {
+        now += after;
+        next(rollout, event, Timestamp(now))
+    };
+    rollout = feed(rollout, Event::Desired(target(2)), 1);
+    for wait in [900, 1800, 3600, 0] {
+        for event in up_to_verifying().into_iter().skip(1).take(3) {
+            rollout = feed(rollout, event, 1);
+        }
+        for event in then(vec![failed(Code::Runtime)], back()) {
+            rollout = feed(rollout, event, 1);
+        }
+        assert_eq!(name(&rollout.state), "rolled back");
+        if wait > 0 {
+            rollout = feed(rollout, Event::Tick, wait - 1);
+            assert_eq!(name(&rollout.state), "rolled back", "{wait}");
+            rollout = feed(rollout, Event::Tick, 1);
+            assert_eq!(name(&rollout.state), "accepted", "{wait}");
+        }
+    }
+    assert_eq!(work(&rollout, Timestamp(5000)).wake, None, "it had its chances");
+    rollout = next(rollout, Event::Retry(Some(target(2))), Timestamp(9000));
+    assert_eq!(rollout.state, State::Accepted { target: target(2) });
+}
+
+#[test]
+fn a_broken_roll_back_keeps_why_it_began() {
+    let events = vec![
+        failed(Code::Exited),
+        Event::RestoreFailed(document(2), Fault::new(Code::Runtime, "no runtime")),
+        Event::Retry(None),
+    ];
+    let rollout = check(
+        then(up_to_verifying(), then(events, back())),
+        &format!("{UP}, rolling back, broken, rolling back, rolling back, rolled back"),
+    );
+    assert_eq!(rollout.state.fault().map(|fault| fault.code), Some(Code::Exited));
+    assert_eq!(work(&rollout, Timestamp(500)).wake, None, "a bad generation is not tried again");
+}
+
+#[test]
+fn a_roll_back_that_does_not_become_healthy_is_broken() {
+    let unhealthy = seen(Observation::Unhealthy(fault(Class::Transient)));
+    let events = vec![failed(Code::Exited), Event::Restored(document(2)), unhealthy];
+    let rollout =
+        check(then(up_to_verifying(), events), &format!("{UP}, rolling back, rolling back, broken"));
+    assert_eq!(rollout.active, Some(deployment(1)));
+}
+
+#[test]
+fn a_person_goes_back_without_a_network_and_what_was_left_stays_away() {
+    let left = Leaving::Good(generation(2)).document();
+    let back = || vec![Event::RollBack, Event::Restored(left), Event::Observed(left, HEALTHY)];
+    let rollout = from_two(back());
+    assert_eq!(name(&rollout.state), "rolled back");
+    assert_eq!((&rollout.active, &rollout.fallback), (&Some(deployment(1)), &Some(deployment(2))));
+    let again = Event::Desired(Target { document: document(22), ..target(2) });
+    assert_eq!(name(&from_two(then(back(), vec![again])).state), "rolled back");
+    assert_eq!(rollout.way_back(), None, "what was left is no way back");
+    let retried = from_two(then(back(), vec![Event::Retry(Some(target(2)))]));
+    assert_eq!((name(&retried.state), retried.bad.len()), ("accepted", 0));
+    let turned = from_two(vec![Event::RollBack, Event::Cancel]);
+    assert_eq!((name(&turned.state), &turned.active), ("canceled", &Some(deployment(2))));
+    assert_eq!(turned.bad, []);
+}
+
+#[test]
+fn a_person_who_goes_back_during_a_passage_ends_it() {
+    for (length, active) in [(1, 1), (3, 1), (4, 2), (5, 2)] {
+        let mut events: Vec<Event> = up_to_verifying().into_iter().take(length).collect();
+        events[0] = Event::Desired(Target { document: document(2), ..target(3) });
+        let rollout = from_two(then(events, vec![Event::RollBack]));
+        assert_eq!(name(&rollout.state), "rolling back");
+        assert_eq!(rollout.active, Some(deployment(active)), "{length}");
+        let left = if active == 1 { 2 } else { 3 };
+        assert!(rollout.known_bad(&generation(left)).is_some());
+    }
+}
+
+#[test]
+fn a_person_may_keep_what_was_paused() {
+    let mut events = up_to_verifying();
+    let terms = Terms { on_failure: OnFailure::Pause, ..target(2).terms };
+    events[0] = Event::Desired(Target { terms, ..target(2) });
+    let events = then(events, vec![failed(Code::Exited), Event::Confirm]);
+    let rollout = check(events, &format!("{UP}, paused, succeeded"));
+    assert_eq!((rollout.active, rollout.bad), (Some(deployment(2)), vec![]));
+}
+
+#[test]
+fn a_word_does_not_shorten_a_trial() {
+    check(
+        then(up_to_verifying(), vec![seen(HEALTHY), Event::Confirm]),
+        &format!("{UP}, verifying, verifying"),
+    );
 }
 
 #[test]

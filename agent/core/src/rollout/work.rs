@@ -1,6 +1,6 @@
 //! What a rollout calls for.
 
-use super::{Again, Held, Rollout, State, Target};
+use super::{Again, Held, Leaving, Return, Rollout, State, Target};
 use crate::deployment::Deployment;
 use crate::time::Timestamp;
 
@@ -20,7 +20,9 @@ pub enum Work<'a> {
     /// Keep the candidate running and look how it is.
     Observe(&'a Target, &'a Deployment),
     /// Make the last good deployment run again; nothing of the agent's where there is none.
-    Restore(&'a Target, Option<&'a Deployment>),
+    Restore(&'a Leaving, Option<&'a Deployment>),
+    /// Keep the last good deployment running and look how it is.
+    Watch(&'a Leaving, &'a Deployment),
 }
 
 /// What a rollout calls for at one moment.
@@ -52,19 +54,26 @@ pub fn work(rollout: &Rollout, now: Timestamp) -> Calls<'_> {
             calls(active, Work::Stage(target), None)
         }
         State::Downloading { start_at, .. } => calls(active, Work::Rest, Some(*start_at)),
-        State::Applying { target, candidate } => calls(None, Work::Apply(target, candidate), None),
+        State::Applying { target, candidate, .. } => calls(None, Work::Apply(target, candidate), None),
         State::Verifying { target, candidate, .. } => calls(None, Work::Observe(target, candidate), None),
-        State::RollingBack { target, start_at, .. } if due(*start_at, now) => {
-            calls(None, Work::Restore(target, active), None)
+        State::RollingBack { leaving, way: Return::Switching, start_at, .. } if due(*start_at, now) => {
+            calls(None, Work::Restore(leaving, active), None)
         }
+        State::RollingBack { leaving, way: Return::Watching(_), .. } => calls(
+            None,
+            active.map_or(Work::Restore(leaving, None), |active| Work::Watch(leaving, active)),
+            None,
+        ),
         State::RollingBack { start_at, .. } | State::Broken { start_at, .. } => {
             calls(None, Work::Rest, Some(*start_at))
         }
-        State::Failed { again: Again::At(at), .. } => calls(active, Work::Rest, Some(*at)),
+        State::Failed { again: Again::At(at), .. } | State::RolledBack { later: Some((at, _)), .. } => {
+            calls(active, Work::Rest, Some(*at))
+        }
         State::Paused { candidate, .. } => calls(Some(candidate), Work::Rest, None),
         State::Idle
         | State::Succeeded { .. }
-        | State::RolledBack { .. }
+        | State::RolledBack { later: None, .. }
         | State::Failed { again: Again::Never, .. }
         | State::Canceled { .. }
         | State::Rejected { .. } => calls(active, Work::Rest, None),

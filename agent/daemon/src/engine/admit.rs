@@ -108,6 +108,7 @@ fn target(settings: &Settings, desired: &Desired, document: Digest, now: Timesta
             },
         },
         approval: Approval::Pending,
+        retrials: 0,
         projects,
     })
 }

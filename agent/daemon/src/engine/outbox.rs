@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coracle_core::fault::Fault;
+use coracle_core::history;
 use coracle_core::ident::{DeviceId, GroupName};
 use coracle_core::oci::Digest;
 use coracle_core::oci::Platform;
@@ -163,7 +164,8 @@ impl Outbox {
         {
             layers.clear();
         }
-        let same = before.under_way().map(|t| t.document) == after.under_way().map(|t| t.document);
+        let passage = |rollout: &Rollout| rollout.under_way().map(|(document, _)| document);
+        let same = passage(before) == passage(after);
         if from == to && same && before.state.attempt() == after.state.attempt() {
             self.soon(DEBOUNCE);
             return;
@@ -174,11 +176,13 @@ impl Outbox {
             self.soon(Duration::ZERO);
             return;
         }
-        if let Some(old) = before.under_way().filter(|_| to == Status::Accepted) {
-            self.event(from, Status::Superseded, Some(&old.generation), None);
+        // One passage may end by the step that begins another.
+        if let Some((generation, end, fault)) = history::ended(before, after).filter(|(_, end, _)| *end != to)
+        {
+            self.event(from, end, Some(generation), fault);
         }
-        let generation = after.under_way().or(before.under_way()).map(|target| &target.generation);
-        self.event(from, to, generation, after.state.fault());
+        let generation = after.under_way().or(before.under_way()).map(|(_, generation)| generation);
+        self.event(from, to, generation.or(after.state.generation()), after.state.fault());
         self.soon(if to.is_terminal() { Duration::ZERO } else { DEBOUNCE });
     }
 

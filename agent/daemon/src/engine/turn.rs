@@ -6,7 +6,7 @@ use coracle_core::deployment::Deployment;
 use coracle_core::gate::{self, Phase, Reason};
 use coracle_core::ident::WorkloadId;
 use coracle_core::oci::Platform;
-use coracle_core::record::Record;
+use coracle_core::record::{Hold, Record};
 use coracle_core::rollout::{self, Event, Work};
 use coracle_core::standing::{Link, Standing};
 use coracle_host::channel::ChannelEvent;
@@ -18,7 +18,7 @@ use super::admit::{self, Admission};
 use super::turns::Said;
 use super::{Answer, Clock, Heartbeat, Journal, Opened, Outbox, Task, Turns, Workers};
 use crate::config::Settings;
-use crate::{events, faults};
+use crate::events;
 
 /// Between two looks at closed gates: windows and inhibitors change by themselves.
 const GATES_EVERY: Duration = Duration::from_secs(10);
@@ -185,7 +185,7 @@ impl Engine {
             return;
         }
         if let Some(bad) = self.record.rollout.known_bad(&target.generation) {
-            let fault = faults::known_bad(&target.generation, &bad.fault);
+            let fault = bad.refusal();
             events::refused(&target.generation.scope, &fault);
             self.outbox.refused(&self.record.rollout, &fault);
             self.feed(Event::Refused(fault));
@@ -223,14 +223,12 @@ impl Engine {
 
     /// One event through the machine.
     fn feed(&mut self, event: Event) {
-        let now = self.clock.steady();
-        let before = std::mem::take(&mut self.record.rollout);
-        let after = rollout::next(before.clone(), event, now);
-        if after != before {
-            events::passed(&before, &after);
-            self.outbox.passed(&before, &after);
+        let before = self.record.feed(event, self.clock.steady(), self.clock.wall());
+        let after = &self.record.rollout;
+        if *after != before {
+            events::passed(&before, after);
+            self.outbox.passed(&before, after);
         }
-        self.record.rollout = after;
     }
 
     /// Does what the machine calls for, once the journal holds why.
@@ -251,7 +249,8 @@ impl Engine {
             Work::Stage(target) => Some(Task::Stage(target.document)),
             Work::Apply(target, _) => Some(Task::Apply(target.document)),
             Work::Observe(target, _) => Some(Task::Observe(target.document)),
-            Work::Restore(target, _) => Some(Task::Restore(target.document)),
+            Work::Restore(leaving, _) => Some(Task::Restore(leaving.document())),
+            Work::Watch(leaving, _) => Some(Task::Watch(leaving.document())),
             Work::AskToDownload(_) | Work::AskToApply(_) => {
                 wake = wake.min(GATES_EVERY);
                 None
@@ -303,21 +302,31 @@ impl Engine {
                 self.kept = false;
                 self.workers.apply(target, candidate);
             }
-            Work::Observe(target, candidate) => {
+            Work::Observe(target, candidate) => match self.next_look() {
+                Some(pause) => return pause,
+                None => self.workers.observe(target, candidate),
+            },
+            Work::Watch(leaving, active) => match self.next_look() {
+                Some(pause) => return pause,
+                None => self.workers.watch(leaving, active),
+            },
+            Work::Restore(leaving, active) => {
                 self.kept = false;
-                let pause = self.observe_at.saturating_duration_since(Instant::now());
-                if !pause.is_zero() {
-                    return pause;
-                }
-                self.observe_at = Instant::now() + TRIAL_EVERY;
-                self.workers.observe(target, candidate);
-            }
-            Work::Restore(target, active) => {
-                self.kept = false;
-                self.workers.restore(target, active);
+                self.workers.restore(leaving, active);
             }
         }
         wake
+    }
+
+    /// How long to wait before the next look at what is on trial or on its way back; `None` if it is due now.
+    fn next_look(&mut self) -> Option<Duration> {
+        self.kept = false;
+        let pause = self.observe_at.saturating_duration_since(Instant::now());
+        if pause.is_zero() {
+            self.observe_at = Instant::now() + TRIAL_EVERY;
+            return None;
+        }
+        Some(pause)
     }
 
     /// Passes open gates; nothing is done by that, so it needs no journal.
@@ -329,9 +338,12 @@ impl Engine {
             let (target, phase) = match rollout::work(&rollout, self.clock.steady()).work {
                 Work::AskToDownload(target) => (target, Phase::Download),
                 Work::AskToApply(target) => (target, Phase::Apply),
-                Work::Rest | Work::Stage(_) | Work::Apply(..) | Work::Observe(..) | Work::Restore(..) => {
-                    return;
-                }
+                Work::Rest
+                | Work::Stage(_)
+                | Work::Apply(..)
+                | Work::Observe(..)
+                | Work::Restore(..)
+                | Work::Watch(..) => return,
             };
             let inhibitors = self.inhibitors();
             let facts = gate::Facts {
@@ -341,6 +353,7 @@ impl Engine {
                 inhibitors: &inhibitors,
                 free_bytes: disk::space(&self.settings.state_dir).ok().map(|space| space.free_bytes),
                 approval: target.approval,
+                held: self.record.hold.as_ref().map(Hold::why),
                 lock: self.turns.closed(),
             };
             let reasons = gate::closed(&target.gates, &facts, phase);

@@ -8,7 +8,7 @@ use coracle_core::fault::Fault;
 use coracle_core::ident::WorkloadId;
 use coracle_core::oci::Digest;
 use coracle_core::oci::reference::Reference;
-use coracle_core::rollout::{Event, Observation, Target};
+use coracle_core::rollout::{Event, Leaving, Observation, Target};
 use coracle_host::store::ImageRecord;
 use coracle_host::supervise::{Phase, Status};
 use tokio::sync::mpsc;
@@ -36,6 +36,8 @@ pub(crate) enum Task {
     Observe(Digest),
     /// Switching back.
     Restore(Digest),
+    /// Looking at the deployment that came back.
+    Watch(Digest),
 }
 
 /// What came of a task.
@@ -107,10 +109,10 @@ impl Workers {
     }
 
     /// Switches back to `active`, or stops the failed candidate where there was nothing before it.
-    pub(crate) fn restore(&mut self, target: &Target, active: Option<&Deployment>) {
-        let (of, active) = (target.document, active.cloned());
+    pub(crate) fn restore(&mut self, leaving: &Leaving, active: Option<&Deployment>) {
+        let (of, active) = (leaving.document(), active.cloned());
         let nothing = Deployment {
-            generation: target.generation.clone(),
+            generation: leaving.generation().clone(),
             workloads: BTreeMap::new(),
             volumes: BTreeMap::new(),
         };
@@ -129,6 +131,17 @@ impl Workers {
             Answer::Event(match units.converge(&candidate) {
                 Ok(_) => Event::Observed(of, observe(units, &candidate)),
                 Err(error) => Event::ApplyFailed(of, faults::of_unit(&error)),
+            })
+        });
+    }
+
+    /// Sees that `active` runs after it came back, and how it is.
+    pub(crate) fn watch(&mut self, leaving: &Leaving, active: &Deployment) {
+        let (of, active) = (leaving.document(), active.clone());
+        self.block(Task::Watch(of), move |units| {
+            Answer::Event(match units.converge(&active) {
+                Ok(_) => Event::Observed(of, observe(units, &active)),
+                Err(error) => Event::RestoreFailed(of, faults::of_unit(&error)),
             })
         });
     }
@@ -204,8 +217,9 @@ async fn image(images: &Images, reference: &str, watch: &Watch) -> Result<ImageR
 /// How a candidate on trial looks, its health checks included.
 fn observe(units: &Units, candidate: &Deployment) -> Observation {
     let seen = observation(candidate, &units.supervisor.list());
-    if seen != Observation::Healthy {
-        return seen;
+    match seen {
+        Observation::Starting(_) | Observation::Unhealthy(_) => return seen,
+        Observation::Healthy { .. } => {}
     }
     for id in candidate.workloads.keys() {
         let Ok(unit) = units.supervisor.unit(id) else { return Observation::Starting(None) };
@@ -213,17 +227,18 @@ fn observe(units: &Units, candidate: &Deployment) -> Observation {
             return Observation::Starting(Some(fault));
         }
     }
-    Observation::Healthy
+    seen
 }
 
 /// How a candidate on trial looks: every workload must run, or have ended well where that is its nature.
 fn observation(candidate: &Deployment, statuses: &[Status]) -> Observation {
-    let mut starting = None;
+    let (mut starting, mut restarts) = (None, 0_u32);
     for id in candidate.workloads.keys() {
         let Some(status) = statuses.iter().find(|status| status.id == *id) else {
             starting = Some(id);
             continue;
         };
+        restarts = restarts.saturating_add(status.restarts);
         match status.phase {
             Phase::Running => {}
             Phase::Exited if status.exit_code == Some(0) => {}
@@ -236,5 +251,8 @@ fn observation(candidate: &Deployment, statuses: &[Status]) -> Observation {
             }
         }
     }
-    starting.map_or(Observation::Healthy, |id| Observation::Starting(Some(faults::not_running(id))))
+    match starting {
+        Some(id) => Observation::Starting(Some(faults::not_running(id))),
+        None => Observation::Healthy { restarts },
+    }
 }

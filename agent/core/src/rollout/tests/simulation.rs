@@ -68,17 +68,20 @@ impl Board {
             Work::Observe(t, candidate) => {
                 let number = candidate.generation.number;
                 self.running = is_good(number).then_some(number);
-                let seen = if is_good(number) {
-                    Observation::Healthy
-                } else {
-                    Observation::Unhealthy(fault(Class::Permanent))
-                };
+                let seen =
+                    if is_good(number) { HEALTHY } else { Observation::Unhealthy(fault(Class::Permanent)) };
                 Event::Observed(t.document, seen)
             }
-            Work::Restore(t, _) if fails => Event::RestoreFailed(t.document, fault(class)),
+            Work::Restore(t, _) | Work::Watch(t, _) if fails => {
+                Event::RestoreFailed(t.document(), fault(class))
+            }
             Work::Restore(t, active) => {
                 self.running = active.map(|a| a.generation.number);
-                Event::Restored(t.document)
+                Event::Restored(t.document())
+            }
+            Work::Watch(t, active) => {
+                self.running = Some(active.generation.number);
+                Event::Observed(t.document(), HEALTHY)
             }
         };
         if faults && chance.once_in(5) {
@@ -105,7 +108,7 @@ fn schedule(seed: u64) {
         if chance.once_in(12) {
             board.feed(match chance.under(3) {
                 0 => Event::Cancel,
-                1 => Event::Retry,
+                1 => Event::Retry(Some(target(board.newest))),
                 _ => Event::Confirm,
             });
         }
