@@ -39,7 +39,7 @@ impl fmt::Display for Standing<'_> {
             Some(active) => write!(f, "generation {} is good", active.generation.number)?,
             None => f.write_str("nothing was deployed yet")?,
         }
-        let wanted = rollout.under_way().map(|target| target.generation.number);
+        let wanted = rollout.state.generation().map(|generation| generation.number);
         let wanted = wanted.map_or_else(|| "the last document".to_owned(), |n| format!("generation {n}"));
         match Status::of(&rollout.state) {
             Status::Idle | Status::Succeeded => {}
@@ -82,7 +82,7 @@ mod tests {
     use crate::fault::Code;
     use crate::gate::{Approval, Policy, Reason};
     use crate::oci::Digest;
-    use crate::rollout::{Held, OnFailure, Target, Terms};
+    use crate::rollout::{Held, Leaving, OnFailure, Return, Target, Terms};
     use crate::time::Timestamp;
 
     fn generation(number: u64) -> Generation {
@@ -96,6 +96,7 @@ mod tests {
             gates: Policy::default(),
             terms: Terms { health_s: 1, soak_s: 1, attempts: 1, on_failure: OnFailure::Rollback },
             approval: Approval::Pending,
+            retrials: 0,
             projects: BTreeMap::new(),
         }
     }
@@ -120,10 +121,14 @@ mod tests {
         let waiting = State::Waiting { target: target(8), held: Held::BeforeDownload, reasons };
         check(Some(7), waiting, Link::Up, "generation 7 is good; generation 8 waits: HOLD, DISK:5");
         let fault = Fault::new(Code::Unhealthy, "made for a test");
-        let (attempt, start_at) = (1, Timestamp(1));
-        let back = State::RollingBack { target: target(8), fault, attempt, start_at };
+        let (leaving, start_at) = (Leaving::Candidate(target(8)), Timestamp(1));
+        let way = Return::Switching;
+        let back = State::RollingBack { leaving, fault: fault.clone(), attempt: 1, start_at, way };
         let line = "generation 7 is good; going back to it from generation 8 (UNHEALTHY)";
         check(Some(7), back, Link::Up, line);
+        let backed = State::RolledBack { generation: generation(8), fault, later: None };
+        let line = "generation 7 is good; generation 8 was rolled back (UNHEALTHY)";
+        check(Some(7), backed, Link::Up, line);
     }
 
     #[test]
