@@ -12,5 +12,6 @@ mod agent;
 mod mqtt;
 mod registry;
 mod run;
+mod scrub;
 mod store;
 mod unpack;

@@ -20,6 +20,7 @@ pub mod reported;
 pub mod restart;
 pub mod retry;
 pub mod rollout;
+pub mod scrub;
 pub mod seccomp;
 pub mod standing;
 pub mod time;

@@ -12,8 +12,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use nix::errno::Errno;
 use nix::fcntl::{Flock, FlockArg};
 
+mod exchange;
 #[cfg(test)]
 pub(crate) mod tests;
+
+pub use exchange::exchange;
 
 /// A name that no other thread or process of this boot uses: process id, then a counter.
 #[must_use]

@@ -12,7 +12,7 @@ use nix::sys::statvfs::statvfs;
 use serde::{Deserialize, Serialize};
 
 use super::error::{Attempt as _, Result, StoreError, is_full};
-use super::{DIR_MODE, FILE_MODE, Store};
+use super::{DIR_MODE, FILE_MODE, Store, list};
 use crate::files;
 use crate::unpack::{self, Limits, Resolver, Target, Transfer, TransferFault, UnpackError, Unpacked};
 
@@ -55,6 +55,18 @@ pub struct LayerRecord {
     pub entries: u64,
     /// Extended attributes that the file system could not hold.
     pub attributes_skipped: u64,
+    /// The sum of the list of its entries; absent in layers that an earlier agent unpacked, which have no list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<u32>,
+}
+
+/// What becomes of a layer that is here already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Present {
+    /// It stays, if it is complete.
+    Stays,
+    /// The fresh copy takes its place.
+    GivesWay,
 }
 
 impl LayerRecord {
@@ -62,8 +74,9 @@ impl LayerRecord {
     pub const VERSION: u32 = 1;
 }
 
-const RECORD: &str = "layer.json";
-const TREE: &str = "tree";
+pub(super) const RECORD: &str = "layer.json";
+pub(super) const TREE: &str = "tree";
+pub(super) const LIST: &str = "list";
 /// Any user of a container enters the layer through overlayfs, which checks the mode of the layer's root.
 const TREE_MODE: u32 = 0o755;
 
@@ -116,7 +129,31 @@ impl Store {
         &self,
         spec: &LayerSpec,
         input: impl Read,
+        progress: impl FnMut(u64),
+    ) -> Result<Ingested> {
+        self.take_in(spec, input, progress, Present::Stays)
+    }
+
+    /// The same for a layer that is here and damaged: the fresh copy takes its place in one step, and the old one is kept
+    /// for the workloads that run on it, see [`Store::sweep_retired`].
+    ///
+    /// # Errors
+    /// Those of [`Store::ingest_layer`]; the old one is untouched then.
+    pub fn replace_layer(
+        &self,
+        spec: &LayerSpec,
+        input: impl Read,
+        progress: impl FnMut(u64),
+    ) -> Result<Ingested> {
+        self.take_in(spec, input, progress, Present::GivesWay)
+    }
+
+    fn take_in(
+        &self,
+        spec: &LayerSpec,
+        input: impl Read,
         mut progress: impl FnMut(u64),
+        present: Present,
     ) -> Result<Ingested> {
         let digest = spec.descriptor.digest;
         // Which compression it is, its bytes tell; here only whether it is a layer at all.
@@ -126,6 +163,7 @@ impl Store {
         let _shared = self.share()?;
         let draft = Draft::new(self)?;
         let unpacked = self.unpack(spec, input, &draft, &mut progress)?;
+        let sum = list::make(&draft.path.join(TREE), &draft.path.join(LIST))?;
         let record = LayerRecord {
             version: LayerRecord::VERSION,
             diff_id: spec.diff_id,
@@ -134,8 +172,9 @@ impl Store {
             unpacked_bytes: unpacked.content_bytes,
             entries: unpacked.entries,
             attributes_skipped: unpacked.attributes_skipped,
+            list: Some(sum),
         };
-        self.publish(&draft, &record)?;
+        self.publish(&draft, &record, present)?;
         Ok(Ingested {
             wire_bytes: record.wire_bytes,
             unpacked_bytes: record.unpacked_bytes,
@@ -187,7 +226,7 @@ impl Store {
     }
 
     /// Durable first, then visible.
-    fn publish(&self, draft: &Draft<'_>, record: &LayerRecord) -> Result<()> {
+    fn publish(&self, draft: &Draft<'_>, record: &LayerRecord, present: Present) -> Result<()> {
         let path = draft.path.join(RECORD);
         let bytes =
             serde_json::to_vec(record).map_err(io::Error::from).attempt("encode layer record", &path)?;
@@ -196,17 +235,16 @@ impl Store {
         let dir = File::open(&draft.path).attempt("open", &draft.path)?;
         nix::unistd::syncfs(&dir).attempt("sync", &draft.path)?;
         let home = self.layer_home(&record.diff_id);
-        loop {
-            match fs::rename(&draft.path, &home) {
-                Ok(()) => break,
-                Err(error) if is_taken(&error) => {}
-                Err(error) => return Err(error).attempt("publish layer as", &home),
+        match fs::rename(&draft.path, &home) {
+            Ok(()) => {}
+            Err(error) if is_taken(&error) => {
+                if present == Present::Stays && self.has_layer(&record.diff_id) {
+                    return Ok(());
+                }
+                // What is there is damaged, and a workload may run on it all the same.
+                return self.supplant(&draft.path, &home);
             }
-            if self.has_layer(&record.diff_id) {
-                return Ok(());
-            }
-            // What is there is damaged.
-            self.discard(&home)?;
+            Err(error) => return Err(error).attempt("publish layer as", &home),
         }
         let layers = self.layers();
         files::sync_dir(&layers).attempt("sync", &layers)?;

@@ -10,9 +10,11 @@
 //! ├─ blobs/<hex>               manifests and image configs, as fetched
 //! ├─ layers/<diff id hex>/
 //! │  ├─ layer.json             what it is; its presence says the layer is complete
+//! │  ├─ list                   every entry of the tree, with a sum of its content
 //! │  └─ tree/                  the layer in overlayfs's form; mode and owner as the archive says
 //! ├─ images/<hex>.json         what a reference was when it was pulled; named by the reference's digest
-//! └─ ingest/<name>/            layers on their way in, and on their way out
+//! ├─ ingest/<name>/            layers on their way in, and on their way out
+//! └─ retired/<name>/           damaged layers that workloads may still run on
 //! ```
 
 mod blobs;
@@ -20,6 +22,9 @@ mod collect;
 mod error;
 mod images;
 mod layers;
+mod list;
+mod retire;
+mod verify;
 
 use std::path::{Path, PathBuf};
 
@@ -30,6 +35,9 @@ pub use self::collect::Collected;
 pub use self::error::{Retry, StoreError};
 pub use self::images::ImageRecord;
 pub use self::layers::{Ingested, LayerRecord, LayerSpec};
+pub use self::list::{Damage, Looked};
+pub use self::retire::Retired;
+pub use self::verify::{Condition, Depth};
 
 use self::error::{Attempt, Result};
 

@@ -26,6 +26,7 @@ use std::os::fd::BorrowedFd;
 
 use coracle_core::oci::Digest;
 use coracle_core::oci::layer::{Compression, EntryPath, Member};
+use nix::errno::Errno;
 
 pub use self::error::{Refusal, UnpackError};
 pub use self::resolve::Resolver;
@@ -38,6 +39,7 @@ use self::error::Result;
 use self::inflate::Inflate;
 use self::tree::Tree;
 use self::wire::Wire;
+use self::xattr::{Attribute, Object};
 
 /// Which device nodes of a layer are made. Whatever is chosen, a container reaches only what its cgroup lets it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -76,6 +78,25 @@ impl Default for Limits {
             devices: Devices::Harmless,
         }
     }
+}
+
+/// The extended attributes that a layer may have set on `last` in `directory`, itself and not what it links to; sorted.
+///
+/// # Errors
+/// That of the system.
+pub(crate) fn attributes(
+    directory: BorrowedFd<'_>,
+    last: &[u8],
+) -> std::result::Result<Vec<Attribute>, Errno> {
+    xattr::read(Object::Named(directory, last))
+}
+
+/// The same of an open file or directory.
+///
+/// # Errors
+/// That of the system.
+pub(crate) fn attributes_of(open: BorrowedFd<'_>) -> std::result::Result<Vec<Attribute>, Errno> {
+    xattr::read(Object::Open(open))
 }
 
 /// What was unpacked.

@@ -95,6 +95,63 @@ pub(super) fn clear(fd: BorrowedFd<'_>) -> Result<(), Errno> {
     Ok(())
 }
 
+/// An attribute's name and value.
+pub(crate) type Attribute = (Vec<u8>, Vec<u8>);
+
+/// The attributes of an object that a layer may have set, sorted by name. Those that the board's own policy sets are
+/// left out, for they may change without the layer.
+pub(super) fn read(object: Object<'_>) -> Result<Vec<Attribute>, Errno> {
+    let path = match object {
+        Object::Open(_) => None,
+        Object::Named(directory, last) => Some(through_proc(directory, last)?),
+    };
+    let list = |out: &mut [u8]| {
+        let (to, room) = (out.as_mut_ptr().cast(), out.len());
+        // SAFETY: the descriptor is open, or the path ends with NUL; pointer and length are of one slice.
+        match (&path, object) {
+            (None, Object::Open(fd)) => unsafe { libc::flistxattr(fd.as_raw_fd(), to, room) },
+            (Some(path), _) => unsafe { libc::llistxattr(path.as_ptr(), to, room) },
+            (None, Object::Named(..)) => -1,
+        }
+    };
+    let mut found = Vec::new();
+    let names = sized(list)?;
+    for name in
+        names.split_inclusive(|byte| *byte == 0).filter_map(|name| CStr::from_bytes_with_nul(name).ok())
+    {
+        let ours = name == OPAQUE || matches!(fate(name.to_bytes()), Ok(Fate::Needed | Fate::Wished));
+        if !ours {
+            continue;
+        }
+        let value = sized(|out| {
+            let (to, room) = (out.as_mut_ptr().cast(), out.len());
+            // SAFETY: as above, and the name ends with NUL.
+            match (&path, object) {
+                (None, Object::Open(fd)) => unsafe {
+                    libc::fgetxattr(fd.as_raw_fd(), name.as_ptr(), to, room)
+                },
+                (Some(path), _) => unsafe { libc::lgetxattr(path.as_ptr(), name.as_ptr(), to, room) },
+                (None, Object::Named(..)) => -1,
+            }
+        })?;
+        found.push((name.to_bytes().to_vec(), value));
+    }
+    found.sort();
+    Ok(found)
+}
+
+/// What a call gives that first tells how much that is; nothing where the file system has no attributes.
+fn sized(call: impl Fn(&mut [u8]) -> isize) -> Result<Vec<u8>, Errno> {
+    let length = match Errno::result(call(&mut [])) {
+        Ok(0) | Err(Errno::ENOTSUP) => return Ok(Vec::new()),
+        other => other?,
+    };
+    let mut bytes = vec![0; usize::try_from(length).unwrap_or(0)];
+    let length = Errno::result(call(&mut bytes))?;
+    bytes.truncate(usize::try_from(length).unwrap_or(0));
+    Ok(bytes)
+}
+
 /// There is no call that takes a directory, a name and "do not follow" before Linux 6.13.
 fn through_proc(directory: BorrowedFd<'_>, last: &[u8]) -> Result<CString, Errno> {
     let mut path = format!("/proc/self/fd/{}/", directory.as_raw_fd()).into_bytes();
