@@ -10,6 +10,7 @@ pub mod deployment;
 pub mod desired;
 pub mod fault;
 pub mod gate;
+pub mod health;
 pub mod history;
 pub mod ident;
 pub mod limits;

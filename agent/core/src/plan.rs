@@ -1,10 +1,14 @@
 //! What must move on the board so that a deployment runs: from what runs now to what shall run.
 //!
+//! The answer is level-triggered: it has only the steps whose conditions are met now, and says what the others wait
+//! for. Asked again when they are done, it goes on, until nothing is left.
+//!
 //! Invariant: a workload whose bytes and settings are the same appears in no step.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 
-use crate::compose::Service;
+use crate::compose::{Condition, Service};
 use crate::deployment::{Deployment, Workload};
 use crate::ident::{LOCAL_PROJECT, ProjectName, ServiceName, WorkloadId};
 
@@ -26,6 +30,74 @@ pub struct Current {
     pub workload: Workload,
     /// Whether its supervisor lives; a workload that ended by itself under its restart policy counts as alive.
     pub alive: bool,
+    /// How it is, for those that depend on it.
+    pub standing: Standing,
+}
+
+/// How a workload is, as far as others care that depend on it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// It is being made, is started again, or its checks have not passed yet.
+    Starting,
+    /// It runs, and its checks pass where it has some.
+    Healthy,
+    /// It runs, and its checks say it is not well.
+    Unhealthy,
+    /// It ended with exit code 0, and stays so.
+    Completed,
+    /// It ended otherwise, and stays so; its exit code where it has one.
+    Ended(Option<i32>),
+    /// It was stopped by hand, or nobody knows.
+    Gone,
+}
+
+/// A workload that is not started yet, because of another one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Wait {
+    /// Which.
+    pub id: WorkloadId,
+    /// For which other one.
+    pub on: WorkloadId,
+    /// To be what.
+    pub condition: Condition,
+    /// Whether waiting helps.
+    pub outlook: Outlook,
+}
+
+/// Whether a condition may still be met.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outlook {
+    /// It may.
+    Open,
+    /// The other one failed: only a change of its own would help.
+    Failed(Standing),
+}
+
+impl fmt::Display for Wait {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { id, on, .. } = self;
+        let to = match self.condition {
+            Condition::ServiceStarted => "to start",
+            Condition::ServiceHealthy => "to be healthy",
+            Condition::ServiceCompletedSuccessfully => "to complete",
+        };
+        write!(f, "{id} waits for {on} {to}")?;
+        match self.outlook {
+            Outlook::Open => Ok(()),
+            Outlook::Failed(Standing::Ended(Some(code))) => write!(f, ", which ended with exit code {code}"),
+            Outlook::Failed(Standing::Unhealthy) => write!(f, ", which is unhealthy"),
+            Outlook::Failed(_) => write!(f, ", which failed"),
+        }
+    }
+}
+
+/// What is to be done now, and what has to wait.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// The steps that can be taken, in their order.
+    pub steps: Vec<Step>,
+    /// What cannot be started yet.
+    pub waits: Vec<Wait>,
 }
 
 /// Why no order of starting exists.
@@ -33,12 +105,12 @@ pub struct Current {
 #[error("services depend on each other in a circle: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join(", "))]
 pub struct CircleError(pub Vec<WorkloadId>);
 
-/// The steps from `current` to `target`: removals first (dependents before what they depend on), then starts and
+/// The way from `current` to `target`: removals first (dependents before what they depend on), then starts and
 /// replacements in dependency order, one workload at a time so that each is down only for its own stop and start.
 ///
 /// # Errors
 /// [`CircleError`] names the services whose `depends_on` form a circle.
-pub fn plan(current: &BTreeMap<WorkloadId, Current>, target: &Deployment) -> Result<Vec<Step>, CircleError> {
+pub fn plan(current: &BTreeMap<WorkloadId, Current>, target: &Deployment) -> Result<Plan, CircleError> {
     let ordered = start_order(&target.workloads)?;
     let gone: BTreeMap<_, _> = current
         .iter()
@@ -49,17 +121,71 @@ pub fn plan(current: &BTreeMap<WorkloadId, Current>, target: &Deployment) -> Res
     let mut removals = start_order(&gone).unwrap_or_else(|circle| circle.0);
     removals.reverse();
 
-    let mut steps: Vec<Step> = removals.into_iter().map(Step::Remove).collect();
-    steps.extend(ordered.into_iter().filter_map(|id| {
-        let wanted = target.workloads.get(&id)?;
-        match current.get(&id) {
-            None => Some(Step::Start(id)),
-            Some(now) if !now.workload.same_as(wanted) => Some(Step::Replace(id)),
-            Some(now) if !now.alive => Some(Step::Start(id)),
-            Some(_) => None,
+    let mut plan = Plan { steps: removals.into_iter().map(Step::Remove).collect(), waits: Vec::new() };
+    // What each workload will be once the steps so far are taken; absent where it has to wait.
+    let mut reached = BTreeMap::new();
+    for id in ordered {
+        let Some(wanted) = target.workloads.get(&id) else { continue };
+        let step = match current.get(&id) {
+            None => Step::Start(id.clone()),
+            Some(now) if !now.workload.same_as(wanted) => Step::Replace(id.clone()),
+            Some(now) if !now.alive => Step::Start(id.clone()),
+            Some(now) => {
+                reached.insert(id, now.standing);
+                continue;
+            }
+        };
+        match first_wait(&id, &wanted.service, target, &reached) {
+            Some(wait) => plan.waits.push(wait),
+            None => {
+                plan.steps.push(step);
+                reached.insert(id, Standing::Starting);
+            }
         }
-    }));
-    Ok(steps)
+    }
+    Ok(plan)
+}
+
+/// The first condition of a service that is not met; one that failed for good before those that are open.
+fn first_wait(
+    id: &WorkloadId,
+    service: &Service,
+    target: &Deployment,
+    reached: &BTreeMap<WorkloadId, Standing>,
+) -> Option<Wait> {
+    let mut open = None;
+    for (other, condition) in &service.depends_on {
+        let on = WorkloadId { project: id.project.clone(), service: other.clone() };
+        // Documents were checked when they came: what is not there can only be damage, and nobody waits for it.
+        if !target.workloads.contains_key(&on) {
+            continue;
+        }
+        let Some(outlook) = unmet(*condition, reached.get(&on).copied()) else { continue };
+        let wait = Wait { id: id.clone(), on, condition: *condition, outlook };
+        match outlook {
+            Outlook::Failed(_) => return Some(wait),
+            Outlook::Open => open = open.or(Some(wait)),
+        }
+    }
+    open
+}
+
+/// `None` where a workload in this standing meets the condition; without one it has not been started.
+fn unmet(condition: Condition, standing: Option<Standing>) -> Option<Outlook> {
+    use Condition::{ServiceCompletedSuccessfully, ServiceHealthy, ServiceStarted};
+    let Some(standing) = standing else { return Some(Outlook::Open) };
+    match (condition, standing) {
+        (ServiceStarted, _)
+        | (ServiceHealthy, Standing::Healthy)
+        | (ServiceCompletedSuccessfully, Standing::Completed) => None,
+        (ServiceHealthy | ServiceCompletedSuccessfully, Standing::Ended(_))
+        | (ServiceHealthy, Standing::Unhealthy | Standing::Completed) => Some(Outlook::Failed(standing)),
+        (ServiceHealthy, Standing::Starting | Standing::Gone)
+        | (
+            ServiceCompletedSuccessfully,
+            Standing::Starting | Standing::Healthy | Standing::Unhealthy | Standing::Gone,
+        ) => Some(Outlook::Open),
+    }
 }
 
 /// Every workload after all it depends on; names decide between equals.

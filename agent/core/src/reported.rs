@@ -225,6 +225,12 @@ pub struct Service {
     pub restarts: u32,
     /// When its process was started.
     pub since: Option<Timestamp>,
+    /// What its checks say, where it has some and runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
+    /// What the last failed check said, until one passes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub why: Option<String>,
 }
 
 /// The last good deployment.

@@ -3,9 +3,10 @@
 use coracle_core::fault::{Class, Code, Fault};
 use coracle_core::ident::WorkloadId;
 use coracle_core::oci::reference::ReferenceError;
+use coracle_core::plan::{Outlook, Wait};
 use coracle_host::registry::{self, RegistryError};
 use coracle_host::store::{self, StoreError};
-use coracle_host::supervise::{self, Attempt, Status, SuperviseError};
+use coracle_host::supervise::{self, Attempt, Checked, Status, SuperviseError};
 
 use crate::exit::chain;
 use crate::images::ImageError;
@@ -122,6 +123,32 @@ pub(crate) fn crash_loop(id: &WorkloadId, status: &Status) -> Fault {
 /// A candidate that does not run yet.
 pub(crate) fn not_running(id: &WorkloadId) -> Fault {
     workload(Fault::new(Code::HealthTimeout, &format!("{id} does not run")), id)
+}
+
+/// A candidate whose checks have not passed yet.
+pub(crate) fn not_healthy(id: &WorkloadId, health: Option<&Checked>) -> Fault {
+    let message = format!("{id} has not passed a health check yet{}", why(health));
+    workload(Fault::new(Code::HealthTimeout, &message), id)
+}
+
+/// A candidate whose checks say that it is not well.
+pub(crate) fn unhealthy(id: &WorkloadId, health: Option<&Checked>) -> Fault {
+    let message = format!("{id} is unhealthy{}", why(health));
+    workload(Fault::new(Code::Unhealthy, &message), id).hint(&format!("coracle logs {id}"))
+}
+
+fn why(health: Option<&Checked>) -> String {
+    let why = health.and_then(|checked| checked.why.as_ref());
+    why.map_or_else(String::new, |why| format!(": {why}"))
+}
+
+/// A workload that is not started because of one that it depends on; the fault is that one's.
+pub(crate) fn waits(wait: &Wait) -> Fault {
+    let code = match wait.outlook {
+        Outlook::Open => Code::HealthTimeout,
+        Outlook::Failed(_) => Code::Unhealthy,
+    };
+    workload(Fault::new(code, &wait.to_string()), &wait.on)
 }
 
 /// A candidate that ended, or never started.

@@ -7,7 +7,6 @@ mod engine;
 mod events;
 mod exit;
 mod faults;
-mod health;
 mod images;
 mod local;
 mod retain;
@@ -19,8 +18,10 @@ use std::process::ExitCode;
 fn main() -> ExitCode {
     // A shim is made before anything else exists: no thread, no async runtime, no configuration.
     let mut words = std::env::args_os().skip(1);
-    if words.next().is_some_and(|word| word == coracle_host::supervise::SHIM_COMMAND) {
-        std::process::exit(shim::main(words));
+    match words.next() {
+        Some(word) if word == coracle_host::supervise::SHIM_COMMAND => std::process::exit(shim::main(words)),
+        Some(word) if word == shim::PROBE_COMMAND => std::process::exit(shim::probe(words)),
+        Some(_) | None => {}
     }
     cli::main().into()
 }

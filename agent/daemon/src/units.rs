@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use coracle_core::deployment::{Deployment, Workload};
+use coracle_core::health::State;
 use coracle_core::ident::WorkloadId;
 use coracle_core::oci::Digest;
 use coracle_core::oci::config::{ExecConfig, ImageConfig};
 use coracle_core::oci::manifest::Document;
-use coracle_core::plan::{self, Current, Step};
+use coracle_core::plan::{self, Current, Plan, Standing, Step, Wait};
 use coracle_host::store::{Store, StoreError};
 use coracle_host::supervise::{Phase, Status, SuperviseError, Supervisor, UNIT_VERSION, Unit};
 
@@ -101,24 +102,28 @@ impl Units {
     #[must_use]
     pub(crate) fn current(&self) -> BTreeMap<WorkloadId, Current> {
         let running = |status: Status| {
-            let unit = self.supervisor.unit(&status.id).ok()?;
-            Some((status.id, Current { workload: unit.workload, alive: stands(status.phase) }))
+            let workload = self.supervisor.unit(&status.id).ok()?.workload;
+            let (alive, standing) = (stands(status.phase), standing(&status));
+            Some((status.id, Current { workload, alive, standing }))
         };
         self.supervisor.list().into_iter().filter_map(running).collect()
     }
 
-    /// Makes the board run `target` and nothing else of the agent's; what is the same is not touched.
+    /// Makes the board run `target` and nothing else of the agent's, as far as that can be done now; what is the same
+    /// is not touched. Hands back what has to wait: asked again, it goes on.
     ///
     /// # Errors
     /// [`UnitError`] of the first step that failed; the steps before it are done.
-    pub(crate) fn converge(&self, target: &Deployment) -> Result<Vec<Step>, UnitError> {
-        let steps = plan::plan(&self.current(), target)?;
+    pub(crate) fn converge(&self, target: &Deployment) -> Result<Vec<Wait>, UnitError> {
+        let Plan { steps, waits } = plan::plan(&self.current(), target)?;
         // Everything is prepared before anything stops: a missing image costs no downtime.
+        let started = steps.iter().filter_map(|step| match step {
+            Step::Start(id) | Step::Replace(id) => Some(id),
+            Step::Remove(_) => None,
+        });
         let mut units = BTreeMap::new();
-        for step in &steps {
-            if let Step::Start(id) | Step::Replace(id) = step
-                && let Some(workload) = target.workloads.get(id)
-            {
+        for id in started.chain(waits.iter().map(|wait| &wait.id)) {
+            if let Some(workload) = target.workloads.get(id) {
                 units.insert(id.clone(), self.unit(id, workload)?);
             }
         }
@@ -133,7 +138,7 @@ impl Units {
                 }
             }
         }
-        Ok(steps)
+        Ok(waits)
     }
 
     fn end(&self, id: &WorkloadId) -> Result<(), UnitError> {
@@ -141,6 +146,19 @@ impl Units {
             self.supervisor.stop(id)?;
         }
         Ok(self.supervisor.remove(id)?)
+    }
+}
+
+/// How a workload is, for those that depend on it.
+fn standing(status: &Status) -> Standing {
+    match (status.phase, status.health.as_ref().map(|checked| checked.state)) {
+        (Phase::Running, None | Some(State::Healthy)) => Standing::Healthy,
+        (Phase::Running, Some(State::Unhealthy)) => Standing::Unhealthy,
+        (Phase::Running, Some(State::Starting))
+        | (Phase::Starting | Phase::BackingOff | Phase::Stopping, _) => Standing::Starting,
+        (Phase::Exited, _) if status.exit_code == Some(0) => Standing::Completed,
+        (Phase::Exited | Phase::Failed, _) => Standing::Ended(status.exit_code),
+        (Phase::Stopped | Phase::Lost, _) => Standing::Gone,
     }
 }
 

@@ -15,6 +15,7 @@ pub mod fleet_lock;
 pub mod kernel;
 pub mod mounts;
 pub mod notify;
+pub mod probe;
 pub mod process;
 pub mod registry;
 pub mod runtime;

@@ -15,7 +15,8 @@ use std::time::{Duration, Instant};
 use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
-use nix::sys::signal::SigSet;
+use nix::sys::signal::{SigSet, Signal, kill, killpg};
+use nix::unistd::Pid;
 
 /// How often a process is asked after on kernels that cannot tell.
 const ASK_EVERY: Duration = Duration::from_millis(5);
@@ -81,6 +82,22 @@ pub fn start_ticks(pid: i32) -> Option<u64> {
     stat_fields(pid)?.get(19)?.parse().ok()
 }
 
+/// Ends `pid`, and its process group where it leads one, if it is a child of this process: then its pid is still its
+/// own. Something else is left alone.
+pub fn kill_child(pid: i32) {
+    let Some(fields) = stat_fields(pid) else { return };
+    let number = |at: usize| fields.get(at).and_then(|field| field.parse::<u32>().ok());
+    // proc_pid_stat(5): after the state come the parent and the group.
+    if number(1) != Some(std::process::id()) {
+        return;
+    }
+    let pid_of = Pid::from_raw(pid);
+    let _ = kill(pid_of, Signal::SIGKILL);
+    if number(2) == u32::try_from(pid).ok() {
+        let _ = killpg(pid_of, Signal::SIGKILL);
+    }
+}
+
 /// The fields of `/proc/<pid>/stat` from the third ("state") on; the name before may hold anything.
 fn stat_fields(pid: i32) -> Option<Vec<String>> {
     let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
@@ -127,5 +144,14 @@ mod tests {
         assert!(!wait_gone(pid, Duration::from_millis(20)));
         assert_eq!(wait(&mut child, Duration::from_millis(20)).unwrap(), None);
         assert!(wait_gone(pid, Duration::from_secs(30)) && !alive(pid));
+    }
+
+    #[test]
+    fn only_a_child_of_ones_own_is_ended() {
+        let mut child = spawn(Command::new("sleep").arg("60")).unwrap();
+        kill_child(i32::try_from(std::os::unix::process::parent_id()).unwrap());
+        kill_child(i32::try_from(child.id()).unwrap());
+        let status = wait(&mut child, Duration::from_secs(30)).unwrap().unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(9));
     }
 }

@@ -57,9 +57,46 @@ fn a_generation_whose_program_is_not_there_is_rolled_back() {
 
 #[test]
 fn a_generation_that_never_becomes_healthy_is_rolled_back() {
-    let healthcheck = json!({"test": ["CMD", "false"], "interval": "1s"});
+    let healthcheck = json!({"test": "echo not today; false", "interval": "1s", "retries": 100});
     let service = |host: &str| json!({"image": format!("{host}/app:3"), "healthcheck": healthcheck});
-    check("sick", service, "HEALTH_TIMEOUT", "site.web");
+    let says = "not healthy within 3 s: site.web has not passed a health check yet";
+    check("sick", service, "HEALTH_TIMEOUT", says);
+}
+
+#[test]
+fn a_generation_whose_checks_fail_often_enough_is_rolled_back_before_its_time_is_over() {
+    let healthcheck = json!({"test": "echo not today; false", "interval": "200ms", "retries": 2});
+    let service = |host: &str| json!({"image": format!("{host}/app:3"), "healthcheck": healthcheck});
+    let says = "site.web is unhealthy: failed with exit code 1: not today";
+    check("ill", service, "UNHEALTHY", says);
+}
+
+#[test]
+fn a_generation_that_is_healthy_and_dies_during_the_soak_is_rolled_back() {
+    let script = "sleep 1; echo dying; exit 9";
+    let service = |host: &str| json!({"image": format!("{host}/app:3"), "command": ["sh", "-c", script]});
+    check("dies", service, "EXITED", "site.web ended on trial, last with exit code 9");
+}
+
+#[test]
+fn a_generation_that_is_healthy_and_falls_ill_during_the_soak_is_rolled_back() {
+    let script = "echo > /ok; sleep 1; rm /ok; trap 'exit 0' TERM; sleep 100000 & wait";
+    let service = |host: &str| {
+        let healthcheck = json!({"test": "test -e /ok", "interval": "200ms", "retries": 2});
+        let command = ["sh", "-c", script];
+        json!({"image": format!("{host}/app:3"), "command": command, "healthcheck": healthcheck})
+    };
+    check("falls", service, "UNHEALTHY", "site.web is unhealthy: failed with exit code 1");
+}
+
+#[test]
+fn a_generation_whose_checks_pass_and_fail_in_turn_is_rolled_back() {
+    let line = "n=$(cat /count || echo 0); echo $((n + 1)) > /count; exit $((n % 2))";
+    let service = |host: &str| {
+        let healthcheck = json!({"test": line, "interval": "200ms", "retries": 3});
+        json!({"image": format!("{host}/app:3"), "healthcheck": healthcheck})
+    };
+    check("flaps", service, "UNHEALTHY", "site.web is unhealthy");
 }
 
 #[test]

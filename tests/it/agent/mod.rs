@@ -6,6 +6,7 @@ mod bad_update;
 mod bench;
 mod console;
 mod crash;
+mod depends;
 mod document;
 mod downtime;
 mod group;

@@ -142,7 +142,10 @@ fn lay_busybox(layer: &Path) {
     fs::copy("/bin/busybox", layer.join("bin/busybox")).unwrap();
     for name in ["sh", "cat", "echo", "grep", "hostname", "id", "ls", "pwd", "sleep", "stat", "stty", "touch"]
         .into_iter()
-        .chain(["env", "head", "ip", "kill", "mount", "seq", "test", "tr", "true", "wc", "dd", "chown"])
+        .chain([
+            "env", "head", "httpd", "mkdir", "ip", "kill", "mount", "seq", "test", "tr", "true", "wc", "dd",
+            "chown",
+        ])
     {
         symlink("busybox", layer.join("bin").join(name)).unwrap();
     }

@@ -3,6 +3,7 @@
 //! The tests want root, crun, a static busybox, and a look at the control groups that crun takes.
 
 mod bench;
+mod health;
 mod life;
 mod limits;
 mod streams;

@@ -7,6 +7,6 @@ pub mod service;
 pub use form::FormError;
 pub use parse::{ComposeError, Defaults, parse};
 pub use service::{
-    Condition, Device, FailureAction, Healthcheck, Mount, NetworkMode, Project, Resources, Restart, Service,
-    Ulimit, UpdateConfig, UpdateOrder, Volume,
+    Condition, Device, FailureAction, Healthcheck, Mount, NetworkMode, Probe, Probed, Project, Resources,
+    Restart, Service, Timing, Ulimit, UpdateConfig, UpdateOrder, Volume,
 };

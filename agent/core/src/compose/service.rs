@@ -101,6 +101,9 @@ pub struct Service {
     /// How health is found out; the image's own where absent.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub healthcheck: Option<Healthcheck>,
+    /// The same by asking its network; instead of a health check.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub probe: Option<Probe>,
     /// How an update passes.
     #[serde(default)]
     pub update: UpdateConfig,
@@ -155,6 +158,7 @@ impl Service {
             restart: Restart::No,
             depends_on: BTreeMap::new(),
             healthcheck: None,
+            probe: None,
             update: UpdateConfig::default(),
             stop_signal: None,
             stop_grace_ms: default_grace_ms(),
@@ -309,6 +313,69 @@ pub struct Healthcheck {
     pub retries: u32,
     /// Milliseconds after the start in which failures do not count.
     pub start_period_ms: u64,
+    /// Milliseconds between the checks of that period.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_interval_ms: Option<u64>,
+}
+
+impl Healthcheck {
+    /// Its times.
+    #[must_use]
+    pub fn timing(&self) -> Timing {
+        Timing {
+            interval_ms: self.interval_ms,
+            timeout_ms: self.timeout_ms,
+            retries: self.retries,
+            start_period_ms: self.start_period_ms,
+            start_interval_ms: self.start_interval_ms,
+        }
+    }
+}
+
+/// When health is checked, and what failures count for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Timing {
+    /// Milliseconds between checks.
+    pub interval_ms: u64,
+    /// Milliseconds one check may take.
+    pub timeout_ms: u64,
+    /// Failures in a row that make it unhealthy.
+    pub retries: u32,
+    /// Milliseconds after the start in which failures do not count.
+    pub start_period_ms: u64,
+    /// Milliseconds between the checks of that period.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_interval_ms: Option<u64>,
+}
+
+/// A health check that needs no program in the image (`x-coracle-probe`).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Probe {
+    /// What is asked.
+    pub probed: Probed,
+    /// When.
+    pub timing: Timing,
+}
+
+/// What a probe asks, on the loopback address of the container's network.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Probed {
+    /// A GET that is answered well.
+    Http {
+        /// The port.
+        port: u16,
+        /// Absolute.
+        path: String,
+        /// The one status that passes; 200 to 399 where absent.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        status: Option<u16>,
+    },
+    /// A connection that is taken.
+    Tcp {
+        /// The port.
+        port: u16,
+    },
 }
 
 /// How an update of this service passes (compose-spec, "deploy.update_config").

@@ -118,6 +118,7 @@ struct WireHealth {
     interval: Option<u64>,
     timeout: Option<u64>,
     start_period: Option<u64>,
+    start_interval: Option<u64>,
     retries: Option<u32>,
 }
 
@@ -196,6 +197,7 @@ impl WireHealth {
             timeout_ms: ms(self.timeout).unwrap_or(HEALTH_TIMEOUT_MS),
             retries: self.retries.filter(|retries| *retries != 0).unwrap_or(HEALTH_RETRIES),
             start_period_ms: ms(self.start_period).unwrap_or(0),
+            start_interval_ms: ms(self.start_interval),
         })
     }
 }
@@ -224,7 +226,7 @@ mod tests {
         let text = with(
             r#"{"User":"1000:www","Env":["A=b"],"Entrypoint":["/e"],"Cmd":["x","y"],"WorkingDir":"/w",
                 "StopSignal":"SIGQUIT","Labels":{"k":"v"},"Volumes":{"/b":{},"/a":{}},"ExposedPorts":{"80/tcp":{}},
-                "Healthcheck":{"Test":["CMD","true"],"Interval":1500000,"Timeout":0}}"#,
+                "Healthcheck":{"Test":["CMD","true"],"Interval":1500000,"Timeout":0,"StartInterval":2000000}}"#,
         );
         let config = ImageConfig::parse(text.as_bytes()).unwrap();
         assert_eq!(config.platform().to_string(), "linux/arm/v7");
@@ -235,6 +237,7 @@ mod tests {
         assert_eq!(exec.volumes, ["/a", "/b"]);
         let health = exec.healthcheck.unwrap();
         assert_eq!((health.interval_ms, health.timeout_ms, health.retries), (2, 30_000, 3));
+        assert_eq!((health.start_period_ms, health.start_interval_ms), (0, Some(2)));
     }
 
     #[test]

@@ -32,22 +32,23 @@ fn deployment(rows: &[(&str, &str, &[&str])]) -> Deployment {
 }
 
 fn running(rows: &[(&str, &str, &[&str])]) -> BTreeMap<WorkloadId, Current> {
-    let current = |workload| Current { workload, alive: true };
+    let current = |workload| Current { workload, alive: true, standing: Standing::Healthy };
     deployment(rows).workloads.into_iter().map(|(id, w)| (id, current(w))).collect()
 }
 
 #[track_caller]
 fn check(now: &[(&str, &str, &[&str])], then: &[(&str, &str, &[&str])], steps: &str) {
-    let written: Vec<String> = plan(&running(now), &deployment(then))
-        .unwrap()
-        .into_iter()
-        .map(|step| match step {
-            Step::Remove(id) => format!("-{id}"),
-            Step::Replace(id) => format!("~{id}"),
-            Step::Start(id) => format!("+{id}"),
-        })
-        .collect();
-    assert_eq!(written.join(" "), steps);
+    assert_eq!(written(&plan(&running(now), &deployment(then)).unwrap()), steps);
+}
+
+fn written(plan: &Plan) -> String {
+    let step = |step: &Step| match step {
+        Step::Remove(id) => format!("-{id}"),
+        Step::Replace(id) => format!("~{id}"),
+        Step::Start(id) => format!("+{id}"),
+    };
+    let waits = plan.waits.iter().map(|wait| format!("({wait})"));
+    plan.steps.iter().map(step).chain(waits).collect::<Vec<_>>().join(" ")
 }
 
 #[test]
@@ -82,13 +83,71 @@ fn a_dead_workload_is_started_again_and_a_new_tag_for_the_same_bytes_moves_nothi
     let mut now = running(&[("p.a", "1", &[])]);
     let mut then = deployment(&[("p.a", "1", &[])]);
     then.workloads.get_mut(&id("p.a")).unwrap().service.image = "example/app:other".into();
-    assert_eq!(plan(&now, &then), Ok(vec![]));
+    assert_eq!(plan(&now, &then), Ok(Plan::default()));
     now.get_mut(&id("p.a")).unwrap().alive = false;
-    assert_eq!(plan(&now, &then), Ok(vec![Step::Start(id("p.a"))]));
+    assert_eq!(written(&plan(&now, &then).unwrap()), "+p.a");
 }
 
 #[test]
 fn services_that_wait_for_each_other_are_refused_by_name() {
     let circle = deployment(&[("p.a", "1", &["b"]), ("p.b", "1", &["a"]), ("p.c", "1", &[])]);
     assert_eq!(plan(&BTreeMap::new(), &circle), Err(CircleError(vec![id("p.a"), id("p.b")])));
+}
+
+/// `p.a`, not there yet, depends on `p.z` in this condition.
+#[track_caller]
+fn waits(condition: Condition, z: Option<Standing>, steps: &str) {
+    let mut then = deployment(&[("p.a", "1", &["z"]), ("p.z", "1", &[])]);
+    let a = &mut then.workloads.get_mut(&id("p.a")).unwrap().service;
+    a.depends_on.values_mut().for_each(|held| *held = condition);
+    let mut now = running(&[("p.z", "1", &[])]);
+    match z {
+        Some(standing) => now.get_mut(&id("p.z")).unwrap().standing = standing,
+        None => now.clear(),
+    }
+    assert_eq!(written(&plan(&now, &then).unwrap()), steps, "{condition:?} {z:?}");
+}
+
+#[test]
+fn a_service_waits_until_what_it_depends_on_is_healthy() {
+    let check = |z, steps| waits(Condition::ServiceHealthy, z, steps);
+    check(None, "+p.z (p.a waits for p.z to be healthy)");
+    check(Some(Standing::Starting), "(p.a waits for p.z to be healthy)");
+    check(Some(Standing::Gone), "(p.a waits for p.z to be healthy)");
+    check(Some(Standing::Healthy), "+p.a");
+    check(Some(Standing::Unhealthy), "(p.a waits for p.z to be healthy, which is unhealthy)");
+    check(Some(Standing::Ended(Some(7))), "(p.a waits for p.z to be healthy, which ended with exit code 7)");
+    check(Some(Standing::Completed), "(p.a waits for p.z to be healthy, which failed)");
+}
+
+#[test]
+fn a_service_waits_until_what_it_depends_on_has_completed() {
+    let check = |z, steps| waits(Condition::ServiceCompletedSuccessfully, z, steps);
+    check(None, "+p.z (p.a waits for p.z to complete)");
+    check(Some(Standing::Starting), "(p.a waits for p.z to complete)");
+    check(Some(Standing::Healthy), "(p.a waits for p.z to complete)");
+    check(Some(Standing::Unhealthy), "(p.a waits for p.z to complete)");
+    check(Some(Standing::Completed), "+p.a");
+    check(Some(Standing::Ended(Some(1))), "(p.a waits for p.z to complete, which ended with exit code 1)");
+    check(Some(Standing::Ended(None)), "(p.a waits for p.z to complete, which failed)");
+}
+
+#[test]
+fn a_start_is_enough_for_who_wants_no_more_and_a_wait_is_passed_on() {
+    waits(Condition::ServiceStarted, None, "+p.z +p.a");
+    waits(Condition::ServiceStarted, Some(Standing::Unhealthy), "+p.a");
+    let mut then = deployment(&[("p.a", "1", &["m"]), ("p.m", "1", &["z"]), ("p.z", "1", &[])]);
+    let m = &mut then.workloads.get_mut(&id("p.m")).unwrap().service;
+    m.depends_on.values_mut().for_each(|held| *held = Condition::ServiceHealthy);
+    let waiting = "+p.z (p.m waits for p.z to be healthy) (p.a waits for p.m to start)";
+    assert_eq!(written(&plan(&BTreeMap::new(), &then).unwrap()), waiting);
+}
+
+#[test]
+fn an_old_one_runs_on_while_the_new_one_waits() {
+    let old: &[(&str, &str, &[&str])] = &[("p.a", "1", &[]), ("p.z", "1", &[])];
+    let mut then = deployment(&[("p.a", "2", &["z"]), ("p.z", "2", &[])]);
+    let a = &mut then.workloads.get_mut(&id("p.a")).unwrap().service;
+    a.depends_on.values_mut().for_each(|held| *held = Condition::ServiceHealthy);
+    assert_eq!(written(&plan(&running(old), &then).unwrap()), "~p.z (p.a waits for p.z to be healthy)");
 }

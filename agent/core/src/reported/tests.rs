@@ -8,6 +8,8 @@ fn state(services: usize) -> State {
         state: "running".into(),
         restarts: 0,
         since: Some(Timestamp(1_788_000_000)),
+        health: Some(Health::Healthy),
+        why: None,
     };
     let services =
         (0..services).map(|n| (ServiceName::parse(&format!("app{n}")).unwrap(), service())).collect();
@@ -55,7 +57,7 @@ fn a_state_is_written_as_the_contract_has_it() {
         },
         "running": {"gen": 41, "projects": {"telemetry": {"health": "healthy", "services": {"app0": {
             "image": digest(b"i"), "manifest": digest(b"m"), "state": "running", "restarts": 0,
-            "since": 1_788_000_000,
+            "since": 1_788_000_000, "health": "healthy",
         }}}}},
         "lastGood": {"gen": 41}, "bad": [{"gen": 40, "code": "HEALTH_TIMEOUT"}],
         "disk": {"free": 812_000_000, "owned": 164_000_000}, "board": {"load": [0.1, 0.2, 0.3]},

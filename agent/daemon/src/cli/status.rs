@@ -33,7 +33,9 @@ pub(super) fn status(settings: &Settings, args: &Json) -> Result<Exit, Failure> 
     }
     let now = clock::wall();
     for status in &statuses {
-        out::line(format_args!("workload  {}: {}", status.id, workloads::phase(status, now)));
+        let why = status.health.as_ref().and_then(|checked| checked.why.as_ref());
+        let why = why.map_or_else(String::new, |why| format!("; its last check {why}"));
+        out::line(format_args!("workload  {}: {}{why}", status.id, workloads::phase(status, now)));
     }
     Ok(Exit::Done)
 }

@@ -5,6 +5,7 @@ use std::io::{BufRead as _, BufReader, Seek as _, SeekFrom};
 use std::os::unix::fs::MetadataExt as _;
 use std::time::Duration;
 
+use coracle_core::health::State;
 use coracle_core::time::Timestamp;
 use coracle_host::clock;
 use coracle_host::supervise::{Phase, Status, Supervisor};
@@ -63,6 +64,7 @@ pub(super) fn describe(supervisor: &Supervisor, status: &Status) -> serde_json::
         "startedAt": status.started_at,
         "finishedAt": status.finished_at,
         "error": status.error,
+        "health": status.health,
         "image": unit.as_ref().map(|unit| unit.workload.service.image.clone()),
         "index": unit.as_ref().map(|unit| unit.workload.image.index),
         "manifest": unit.as_ref().map(|unit| unit.workload.image.manifest),
@@ -77,7 +79,7 @@ pub(super) fn phase(status: &Status, now: Timestamp) -> String {
     let code = status.exit_code.map_or_else(String::new, |code| format!(" with {code}"));
     match status.phase {
         Phase::Starting => "starting".to_owned(),
-        Phase::Running => format!("running{}", since(status.started_at)),
+        Phase::Running => format!("running{}{}", since(status.started_at), health(status)),
         Phase::BackingOff => format!("restarting, ended{code}"),
         Phase::Stopping => "stopping".to_owned(),
         Phase::Stopped => "stopped".to_owned(),
@@ -85,6 +87,15 @@ pub(super) fn phase(status: &Status, now: Timestamp) -> String {
         Phase::Exited => format!("exited{code}"),
         Phase::Failed => format!("failed: {}", status.error.as_deref().unwrap_or("no reason known")),
         Phase::Lost => "lost: its supervisor was killed".to_owned(),
+    }
+}
+
+fn health(status: &Status) -> String {
+    match status.health.as_ref().map(|checked| checked.state) {
+        None => String::new(),
+        Some(State::Starting) => ", health not known yet".to_owned(),
+        Some(State::Healthy) => ", healthy".to_owned(),
+        Some(State::Unhealthy) => ", unhealthy".to_owned(),
     }
 }
 

@@ -11,6 +11,7 @@ mod heartbeat;
 mod journal;
 mod outbox;
 mod report;
+mod trial;
 mod turn;
 mod turns;
 mod workers;

@@ -140,8 +140,10 @@ impl Outbox {
 
     /// Notes how the workloads are.
     pub(super) fn saw(&mut self, workloads: Vec<Seen>) {
-        if workloads != self.workloads {
-            self.workloads = workloads;
+        let same = workloads.len() == self.workloads.len()
+            && workloads.iter().zip(&self.workloads).all(|(new, old)| new.same_as(old));
+        self.workloads = workloads;
+        if !same {
             self.soon(DEBOUNCE);
         }
     }

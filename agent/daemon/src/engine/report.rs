@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use coracle_core::deployment::Generation;
+use coracle_core::health::State as Checks;
 use coracle_core::ident::{DeviceId, GroupName};
 use coracle_core::limits::STATE_BYTES_MAX;
 use coracle_core::record::Record;
@@ -44,6 +45,20 @@ pub(crate) struct Seen {
     pub(crate) status: supervise::Status,
     /// What it runs; `None` where its unit cannot be read.
     pub(crate) image: Option<coracle_core::deployment::PinnedImage>,
+}
+
+impl Seen {
+    /// Whether this is no news beside `other`: what each failing check adds to a count or says in other words is not.
+    pub(super) fn same_as(&self, other: &Self) -> bool {
+        let told = |seen: &Self| {
+            let mut seen = seen.clone();
+            if let Some(checked) = &mut seen.status.health {
+                (checked.streak, checked.why) = (0, None);
+            }
+            seen
+        };
+        told(self) == told(other)
+    }
 }
 
 /// The status of a passage, by its name on the wire.
@@ -113,6 +128,8 @@ fn running(rollout: &Rollout, workloads: &[Seen]) -> Running {
             state: word(status.phase).to_owned(),
             restarts: status.restarts,
             since: status.started_at,
+            health: status.health.as_ref().map(|_| health(status)),
+            why: status.health.as_ref().and_then(|checked| checked.why.clone()),
         };
         project.services.insert(status.id.service.clone(), service);
     }
@@ -126,11 +143,12 @@ fn applied(rollout: &Rollout) -> Option<&Generation> {
 }
 
 fn health(status: &supervise::Status) -> Health {
-    match status.phase {
-        Phase::Running | Phase::Stopped => Health::Healthy,
-        Phase::Exited if status.exit_code == Some(0) => Health::Healthy,
-        Phase::Starting | Phase::Stopping => Health::Starting,
-        Phase::BackingOff | Phase::Exited | Phase::Failed | Phase::Lost => Health::Unhealthy,
+    match (status.phase, status.health.as_ref().map(|checked| checked.state)) {
+        (Phase::Running, None | Some(Checks::Healthy)) | (Phase::Stopped, _) => Health::Healthy,
+        (Phase::Exited, _) if status.exit_code == Some(0) => Health::Healthy,
+        (Phase::Running, Some(Checks::Starting)) | (Phase::Starting | Phase::Stopping, _) => Health::Starting,
+        (Phase::Running, Some(Checks::Unhealthy))
+        | (Phase::BackingOff | Phase::Exited | Phase::Failed | Phase::Lost, _) => Health::Unhealthy,
     }
 }
 

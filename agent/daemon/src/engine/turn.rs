@@ -28,6 +28,8 @@ const TRIAL_EVERY: Duration = Duration::from_millis(500);
 const LOOK_EVERY: Duration = Duration::from_secs(10);
 /// Before a good deployment that could not be kept running is tried again.
 const KEEP_AGAIN: Duration = Duration::from_secs(30);
+/// Between two looks at workloads that others wait for.
+const WAITS_EVERY: Duration = Duration::from_secs(1);
 /// Before the journal is tried again after a write that failed, on a full disk for instance.
 const JOURNAL_AGAIN: Duration = Duration::from_secs(15);
 /// Inhibitors that are looked at and named; one is enough to hold an update.
@@ -198,6 +200,7 @@ impl Engine {
         self.workers.done(task);
         match answer {
             Answer::Event(event) => self.feed(event),
+            Answer::Waits => self.keep_at = Instant::now() + WAITS_EVERY,
             Answer::Kept(Ok(())) => self.kept = true,
             Answer::Kept(Err(fault)) => {
                 events::not_kept(&fault);

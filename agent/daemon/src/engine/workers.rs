@@ -1,27 +1,25 @@
 //! Does what the machine calls for, beside the loop, and answers with what came of it.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use coracle_core::deployment::{Deployment, PinnedImage, Workload};
 use coracle_core::fault::Fault;
 use coracle_core::ident::WorkloadId;
 use coracle_core::oci::Digest;
 use coracle_core::oci::reference::Reference;
+use coracle_core::plan::Outlook;
 use coracle_core::rollout::{Event, Leaving, Observation, Target};
 use coracle_host::store::ImageRecord;
-use coracle_host::supervise::{Phase, Status};
+use coracle_host::supervise::Status;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::report::Seen;
+use super::trial::Trial;
 use crate::faults;
-use crate::health::{self, Look};
 use crate::images::{Images, Watch};
 use crate::units::Units;
-
-/// Restarts during a trial that call it failed: a program that crashes each time it starts.
-const TRIAL_RESTARTS_MAX: u32 = 3;
 
 /// One thing being done; `Digest` is the document's, or for `Keep` that of the deployment's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -46,6 +44,8 @@ pub(crate) enum Answer {
     Event(Event),
     /// The good deployment runs, or why not.
     Kept(Result<(), Fault>),
+    /// All of it was started that can be now; the rest waits for that.
+    Waits,
 }
 
 /// The hands of the loop.
@@ -55,6 +55,7 @@ pub(crate) struct Workers {
     answers: mpsc::Sender<(Task, Answer)>,
     watch: Watch,
     running: Option<(Task, JoinHandle<()>)>,
+    trial: Arc<Mutex<Trial>>,
 }
 
 impl Workers {
@@ -65,7 +66,7 @@ impl Workers {
         answers: mpsc::Sender<(Task, Answer)>,
         watch: Watch,
     ) -> Self {
-        Self { images, units, answers, watch, running: None }
+        Self { images, units, answers, watch, running: None, trial: Arc::default() }
     }
 
     /// What is being done.
@@ -93,13 +94,22 @@ impl Workers {
     pub(crate) fn keep(&mut self, active: &Deployment) {
         let active = active.clone();
         self.block(Task::Keep, move |units| {
-            Answer::Kept(units.converge(&active).map(drop).map_err(|error| faults::of_unit(&error)))
+            let waits = match units.converge(&active) {
+                Ok(waits) => waits,
+                Err(error) => return Answer::Kept(Err(faults::of_unit(&error))),
+            };
+            match waits.iter().find(|wait| wait.outlook != Outlook::Open) {
+                Some(vain) => Answer::Kept(Err(faults::waits(vain))),
+                None if waits.is_empty() => Answer::Kept(Ok(())),
+                None => Answer::Waits,
+            }
         });
     }
 
     /// Switches to `candidate`.
     pub(crate) fn apply(&mut self, target: &Target, candidate: &Deployment) {
         let (of, candidate) = (target.document, candidate.clone());
+        self.trial = Arc::default();
         self.block(Task::Apply(of), move |units| {
             Answer::Event(match units.converge(&candidate) {
                 Ok(_) => Event::Applied(of),
@@ -116,7 +126,9 @@ impl Workers {
             workloads: BTreeMap::new(),
             volumes: BTreeMap::new(),
         };
+        self.trial = Arc::default();
         self.block(Task::Restore(of), move |units| {
+            // What has to wait is started while the roll back is watched.
             Answer::Event(match units.converge(active.as_ref().unwrap_or(&nothing)) {
                 Ok(_) => Event::Restored(of),
                 Err(error) => Event::RestoreFailed(of, faults::of_unit(&error)),
@@ -126,23 +138,36 @@ impl Workers {
 
     /// Sees that `candidate` runs, and how it is.
     pub(crate) fn observe(&mut self, target: &Target, candidate: &Deployment) {
-        let (of, candidate) = (target.document, candidate.clone());
-        self.block(Task::Observe(of), move |units| {
-            Answer::Event(match units.converge(&candidate) {
-                Ok(_) => Event::Observed(of, observe(units, &candidate)),
-                Err(error) => Event::ApplyFailed(of, faults::of_unit(&error)),
-            })
+        let of = target.document;
+        self.look(Task::Observe(of), candidate, move |looked| match looked {
+            Ok(seen) => Event::Observed(of, seen),
+            Err(fault) => Event::ApplyFailed(of, fault),
         });
     }
 
     /// Sees that `active` runs after it came back, and how it is.
     pub(crate) fn watch(&mut self, leaving: &Leaving, active: &Deployment) {
-        let (of, active) = (leaving.document(), active.clone());
-        self.block(Task::Watch(of), move |units| {
-            Answer::Event(match units.converge(&active) {
-                Ok(_) => Event::Observed(of, observe(units, &active)),
-                Err(error) => Event::RestoreFailed(of, faults::of_unit(&error)),
-            })
+        let of = leaving.document();
+        self.look(Task::Watch(of), active, move |looked| match looked {
+            Ok(seen) => Event::Observed(of, seen),
+            Err(fault) => Event::RestoreFailed(of, fault),
+        });
+    }
+
+    fn look(
+        &mut self,
+        task: Task,
+        deployment: &Deployment,
+        event: impl FnOnce(Result<Observation, Fault>) -> Event + Send + 'static,
+    ) {
+        let (deployment, trial) = (deployment.clone(), Arc::clone(&self.trial));
+        self.block(task, move |units| {
+            let looked = units.converge(&deployment).map_err(|error| faults::of_unit(&error)).map(|waits| {
+                // What a look that failed left behind is as good as nothing seen.
+                let mut trial = trial.lock().unwrap_or_else(PoisonError::into_inner);
+                trial.look(&deployment, &units.supervisor.list(), &waits)
+            });
+            Answer::Event(event(looked))
         });
     }
 
@@ -212,47 +237,4 @@ async fn image(images: &Images, reference: &str, watch: &Watch) -> Result<ImageR
     }
     let resolved = images.resolve(&reference).await.map_err(|error| faults::of_image(&error))?;
     images.pull(&resolved, watch).await.map_err(|error| faults::of_image(&error))
-}
-
-/// How a candidate on trial looks, its health checks included.
-fn observe(units: &Units, candidate: &Deployment) -> Observation {
-    let seen = observation(candidate, &units.supervisor.list());
-    match seen {
-        Observation::Starting(_) | Observation::Unhealthy(_) => return seen,
-        Observation::Healthy { .. } => {}
-    }
-    for id in candidate.workloads.keys() {
-        let Ok(unit) = units.supervisor.unit(id) else { return Observation::Starting(None) };
-        if let Look::NotYet(fault) = health::look(&units.supervisor, &unit) {
-            return Observation::Starting(Some(fault));
-        }
-    }
-    seen
-}
-
-/// How a candidate on trial looks: every workload must run, or have ended well where that is its nature.
-fn observation(candidate: &Deployment, statuses: &[Status]) -> Observation {
-    let (mut starting, mut restarts) = (None, 0_u32);
-    for id in candidate.workloads.keys() {
-        let Some(status) = statuses.iter().find(|status| status.id == *id) else {
-            starting = Some(id);
-            continue;
-        };
-        restarts = restarts.saturating_add(status.restarts);
-        match status.phase {
-            Phase::Running => {}
-            Phase::Exited if status.exit_code == Some(0) => {}
-            Phase::BackingOff if status.restarts >= TRIAL_RESTARTS_MAX => {
-                return Observation::Unhealthy(faults::crash_loop(id, status));
-            }
-            Phase::Starting | Phase::BackingOff | Phase::Stopping => starting = Some(id),
-            Phase::Exited | Phase::Failed | Phase::Lost | Phase::Stopped => {
-                return Observation::Unhealthy(faults::ended(id, status));
-            }
-        }
-    }
-    match starting {
-        Some(id) => Observation::Starting(Some(faults::not_running(id))),
-        None => Observation::Healthy { restarts },
-    }
 }

@@ -140,7 +140,7 @@ fn pipes(stdin_open: bool) -> io::Result<(Streams, Ours)> {
 }
 
 /// Only our end: the flag lies with the open file, which the other end does not share.
-fn nonblocking(fd: &impl AsFd) -> io::Result<()> {
+pub(super) fn nonblocking(fd: &impl AsFd) -> io::Result<()> {
     let flags = OFlag::from_bits_retain(fcntl(fd, FcntlArg::F_GETFL)?);
     fcntl(fd, FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
     Ok(())

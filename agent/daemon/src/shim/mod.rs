@@ -6,14 +6,17 @@
 //! ```text
 //! coracle agent ── coracle shim DIR ──▷ (daemonized) ── lock ── namespace, overlay ── crun create, start
 //!                         ◁── "ok" or why not ──┘            │
+//!                                                            ├── health checks, one at a time
 //!                                                            ├── init ends ── delete ── policy ── start again
 //!                                                            └── SIGTERM ── stop signal ── grace ── SIGKILL
 //! ```
 
 mod bundle;
+mod checks;
 mod container;
 mod error;
 mod files;
+mod probe;
 mod relay;
 mod sources;
 mod watch;
@@ -33,6 +36,7 @@ use nix::unistd::{chdir, daemon, dup2_stdout};
 
 use container::Frame;
 use error::{ShimError, chain, system};
+pub(crate) use probe::{PROBE_COMMAND, main as probe};
 use watch::Watch;
 
 /// Exit code for a command line that makes no sense.

@@ -14,6 +14,7 @@ use nix::sys::signalfd::{SfdFlags, SignalFd};
 use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 
+use super::checks::Checks;
 use super::container::{Container, Frame};
 use super::error::{ShimError, chain, system};
 use super::relay::Relay;
@@ -26,6 +27,8 @@ pub(super) struct Watch<'a> {
     frame: &'a Frame,
     status: &'a mut Status,
     relay: Relay,
+    /// Those of the run under way.
+    checks: Option<Checks>,
     signals: SignalFd,
     in_a_row: u32,
     stop: Stop,
@@ -58,6 +61,7 @@ impl<'a> Watch<'a> {
             frame,
             status,
             relay: Relay::open(&frame.place, &frame.unit, client).map_err(system("attach.sock"))?,
+            checks: None,
             signals: SignalFd::with_flags(&mask, flags).map_err(system("signals"))?,
             in_a_row: 0,
             stop: Stop::NotAsked,
@@ -111,8 +115,22 @@ impl<'a> Watch<'a> {
         self.status.pid_ticks = process::start_ticks(container.pid.as_raw());
         self.status.started_at = Some(now());
         (self.status.exit_code, self.status.error) = (None, None);
+        self.checks = Checks::begin(self.frame, &container);
+        self.note_health();
         self.record(Phase::Running);
         Ok(container)
+    }
+
+    fn note_health(&mut self) {
+        self.status.health = self.checks.as_ref().map(Checks::checked);
+    }
+
+    /// Takes the checks' next step.
+    fn check(&mut self) {
+        if self.checks.as_mut().is_some_and(Checks::pass) {
+            self.note_health();
+            self.record(self.status.phase);
+        }
     }
 
     /// Waits out a back-off; a request to stop ends it.
@@ -129,15 +147,20 @@ impl<'a> Watch<'a> {
     /// Stands over a running container until its first process ended, and clears it away.
     fn tend(&mut self, mut container: Container) -> Result<Ended, ShimError> {
         let exit_code = loop {
-            if let Some(exit_code) = reap(container.pid) {
+            if let Some(exit_code) = self.reap(container.pid) {
                 break exit_code;
             }
             self.pursue_stop(&container);
+            self.check();
             self.await_event(&container)?;
             self.hear_signals();
             self.relay.pass(&mut container);
         };
         let ran = container.since.elapsed();
+        if let Some(mut checks) = self.checks.take() {
+            checks.end();
+        }
+        self.note_health();
         self.relay.finish(&mut container);
         self.status.oom_killed = container.memory.as_ref().is_some_and(|group| group.oom_kills() > 0);
         self.status.exit_code = Some(exit_code);
@@ -154,6 +177,7 @@ impl<'a> Watch<'a> {
         match self.stop {
             Stop::NotAsked | Stop::Killed => {}
             Stop::Asked => {
+                self.checks.iter_mut().for_each(Checks::end);
                 self.record(Phase::Stopping);
                 self.signal(container.pid);
                 let grace = Duration::from_millis(self.frame.unit.workload.service.stop_grace_ms);
@@ -188,11 +212,13 @@ impl<'a> Watch<'a> {
     fn await_event(&self, container: &Container) -> Result<(), ShimError> {
         let mut fds = vec![PollFd::new(self.signals.as_fd(), PollFlags::POLLIN)];
         self.relay.wants(container, &mut fds);
-        let until = match self.stop {
+        self.checks.iter().for_each(|checks| checks.wants(&mut fds));
+        let patience = match self.stop {
             Stop::Signaled(until) => Some(until),
             Stop::NotAsked | Stop::Asked | Stop::Killed => None,
         };
-        wait(&mut fds, until)
+        let due = self.checks.as_ref().and_then(Checks::due);
+        wait(&mut fds, patience.into_iter().chain(due).min())
     }
 
     fn hear_signals(&mut self) {
@@ -203,22 +229,26 @@ impl<'a> Watch<'a> {
             }
         }
     }
-}
 
-/// Collects children that ended; the exit code of `first` when it is among them. Other processes of the
-/// container end up here where the runtime leaves them to us.
-fn reap(first: Pid) -> Option<i32> {
-    loop {
-        let (pid, exit_code) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
-            Ok(WaitStatus::Exited(pid, code)) => (pid, code),
-            Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, 128 + signal as i32),
-            Ok(WaitStatus::StillAlive) => return None,
-            Ok(_) | Err(Errno::EINTR) => continue,
-            // Nobody left to wait for: it was collected elsewhere, and its code is lost.
-            Err(_) => return Some(NOT_STARTED),
-        };
-        if pid == first {
-            return Some(exit_code);
+    /// Collects children that ended; the exit code of `first` when it is among them. Other processes of the
+    /// container end up here where the runtime leaves them to us.
+    fn reap(&mut self, first: Pid) -> Option<i32> {
+        loop {
+            let (pid, exit_code) = match waitpid(None, Some(WaitPidFlag::WNOHANG)) {
+                Ok(WaitStatus::Exited(pid, code)) => (pid, code),
+                Ok(WaitStatus::Signaled(pid, signal, _)) => (pid, 128 + signal as i32),
+                Ok(WaitStatus::StillAlive) => return None,
+                Ok(_) | Err(Errno::EINTR) => continue,
+                // Nobody left to wait for: it was collected elsewhere, and its code is lost.
+                Err(_) => return Some(NOT_STARTED),
+            };
+            if pid == first {
+                return Some(exit_code);
+            }
+            if self.checks.as_mut().is_some_and(|checks| checks.ended(pid, exit_code)) {
+                self.note_health();
+                self.record(self.status.phase);
+            }
         }
     }
 }
@@ -245,6 +275,6 @@ fn signal_named(name: &str) -> Option<Signal> {
     full.parse().ok()
 }
 
-fn now() -> Timestamp {
+pub(super) fn now() -> Timestamp {
     Timestamp(SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs())
 }

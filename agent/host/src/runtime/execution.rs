@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 
-use super::error::Cause;
+use super::error::{Attempt, Cause, RuntimeError};
+use super::{Runtime, said};
 use crate::process;
 
 /// Bytes of a bundle's `config.json`; ours are some 100 KiB, most of it the system call filter.
@@ -30,6 +31,36 @@ pub struct Execution {
     pub working_dir: Option<String>,
     /// Numbers of user and group; the container's own where absent.
     pub user: Option<(u32, u32)>,
+}
+
+impl Runtime {
+    /// A command that runs `execution` in the container with the caller's own streams; its exit code is the
+    /// program's. The container's bundle says what the program runs as.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when the bundle cannot be read.
+    pub fn execution(
+        &self,
+        id: &str,
+        bundle: &Path,
+        execution: &Execution,
+    ) -> Result<Executing, RuntimeError> {
+        let fail = |cause| RuntimeError::new(Attempt::Execute, id, cause);
+        let file = execution.write_process(bundle).map_err(fail)?;
+        let mut command = self.command("exec");
+        command.arg("--process").arg(file.path()).arg(id);
+        Ok(Executing::new(command, file))
+    }
+
+    /// `execution` in the container, to be run again and again.
+    ///
+    /// # Errors
+    /// [`RuntimeError`] when the bundle cannot be read.
+    pub fn repeated(&self, id: &str, bundle: &Path, execution: &Execution) -> Result<Repeated, RuntimeError> {
+        let fail = |cause| RuntimeError::new(Attempt::Execute, id, cause);
+        let file = execution.write_process(bundle).map_err(fail)?;
+        Ok(Repeated::new(self.clone(), id, file))
+    }
 }
 
 /// An execution that is ready to start.
@@ -55,6 +86,35 @@ impl Executing {
     /// That of the system.
     pub fn run(mut self) -> io::Result<ExitStatus> {
         process::spawn(&mut self.command)?.wait()
+    }
+}
+
+/// An execution that is run again and again, with one description for all of them.
+#[derive(Debug)]
+pub struct Repeated {
+    runtime: Runtime,
+    id: String,
+    process: ProcessFile,
+}
+
+impl Repeated {
+    pub(super) fn new(runtime: Runtime, id: &str, process: ProcessFile) -> Self {
+        Self { runtime, id: id.to_owned(), process }
+    }
+
+    /// A command that runs it once; the program's pid, in the caller's numbers, is written to `pid_file`.
+    #[must_use]
+    pub fn command(&self, pid_file: &Path) -> Command {
+        let _ = fs::remove_file(&self.runtime.log);
+        let mut command = self.runtime.command("exec");
+        command.arg("--pid-file").arg(pid_file).arg("--process").arg(self.process.path()).arg(&self.id);
+        command
+    }
+
+    /// What the runtime itself complained of in the last run.
+    #[must_use]
+    pub fn complaint(&self) -> Option<String> {
+        said::read(&self.runtime.log)
     }
 }
 

@@ -15,7 +15,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 pub use error::{Attempt, Cause, RuntimeError};
-pub use execution::{Executing, Execution};
+pub use execution::{Executing, Execution, Repeated};
 pub use probe::{RuntimeVersion, Version, probe};
 
 use crate::process;
@@ -123,24 +123,6 @@ impl Runtime {
             serde_json::from_slice(&output).map_err(|error| fail(Cause::Answer(error.to_string())))?;
         let word = value.get("status").and_then(serde_json::Value::as_str);
         word.map(str::to_owned).ok_or_else(|| fail(Cause::Answer("it has no status".to_owned())))
-    }
-
-    /// A command that runs `execution` in the container with the caller's own streams; its exit code is the
-    /// program's. The container's bundle says what the program runs as.
-    ///
-    /// # Errors
-    /// [`RuntimeError`] when the bundle cannot be read.
-    pub fn execution(
-        &self,
-        id: &str,
-        bundle: &Path,
-        execution: &Execution,
-    ) -> Result<Executing, RuntimeError> {
-        let fail = |cause| RuntimeError::new(Attempt::Execute, id, cause);
-        let file = execution.write_process(bundle).map_err(fail)?;
-        let mut command = self.command("exec");
-        command.arg("--process").arg(file.path()).arg(id);
-        Ok(Executing::new(command, file))
     }
 
     fn command(&self, word: &str) -> Command {

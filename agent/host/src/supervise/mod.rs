@@ -32,6 +32,6 @@ pub use life::Life;
 pub use log::{Log, Stream, tail};
 pub use place::Place;
 pub use pty::{Console, resize};
-pub use status::{Phase, Status};
+pub use status::{Checked, Phase, Status};
 pub use supervisor::Supervisor;
 pub use unit::{UNIT_VERSION, Unit};

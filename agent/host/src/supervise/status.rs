@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 
+use coracle_core::health;
 use coracle_core::ident::WorkloadId;
 use coracle_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,19 @@ impl Phase {
     }
 }
 
+/// What the checks of a workload's present run came to.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    /// How it is.
+    pub state: health::State,
+    /// Since when.
+    pub since: Timestamp,
+    /// Failures in a row that count.
+    pub streak: u32,
+    /// What the last check said that failed; nothing once one passes.
+    pub why: Option<String>,
+}
+
 /// A workload's state; the saved form and the live one are the same, for it never outlives a boot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -71,6 +85,9 @@ pub struct Status {
     pub finished_at: Option<Timestamp>,
     /// What failed, in words.
     pub error: Option<String>,
+    /// Its health, while it runs and where it has checks.
+    #[serde(default)]
+    pub health: Option<Checked>,
 }
 
 impl Status {
@@ -88,6 +105,7 @@ impl Status {
             started_at: None,
             finished_at: None,
             error: None,
+            health: None,
         }
     }
 
@@ -109,5 +127,25 @@ impl Status {
     pub fn read(place: &Place) -> io::Result<Option<Self>> {
         let Some(bytes) = files::read_bounded(&place.join(FILE), STATUS_BYTES_MAX)? else { return Ok(None) };
         Ok(Some(serde_json::from_slice(&bytes)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_older_shim_wrote_is_still_read() {
+        let saved = include_bytes!("../../../../tests/data/saved/status-1.json");
+        let status: Status = serde_json::from_slice(saved).unwrap();
+        let expected = Status {
+            phase: Phase::Running,
+            pid: Some(4711),
+            pid_ticks: Some(123_456),
+            restarts: 2,
+            started_at: Some(Timestamp(1_789_001_234)),
+            ..Status::starting(&WorkloadId::parse("site.web").unwrap())
+        };
+        assert_eq!(status, expected);
     }
 }

@@ -43,9 +43,11 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// Refuses the first key, in the alphabet's order, that nobody took.
+    /// Refuses the first key, in the alphabet's order, that nobody took. Extensions are somebody else's, but for our
+    /// own: a misspelled one would be obeyed by nobody.
     pub(super) fn finish(mut self) -> Result<(), ComposeError> {
-        self.left.retain(|(key, node)| !key.starts_with("x-") && !node.is_null());
+        let theirs = |key: &str| key.starts_with("x-") && !key.starts_with("x-coracle");
+        self.left.retain(|(key, node)| !theirs(key) && !node.is_null());
         self.left.sort_by_key(|(key, _)| *key);
         self.left.first().map_or(Ok(()), |(_, node)| Err(node.refuse("is not supported")))
     }

@@ -1,21 +1,14 @@
-//! `restart`, `depends_on`, `healthcheck`, `stop_signal`, `stop_grace_period`, `init`.
+//! `restart`, `depends_on`, `stop_signal`, `stop_grace_period`, `init`.
 
 use std::collections::BTreeMap;
 
-use super::ComposeError;
 use super::fields::Fields;
 use super::node::Node;
+use super::{ComposeError, health};
 use crate::compose::form::{parse_duration_ms, parse_restart, parse_signal};
-use crate::compose::{Condition, Healthcheck, Restart, Service};
+use crate::compose::{Condition, Restart, Service};
 use crate::ident::ServiceName;
 use crate::limits::STOP_GRACE_MS_MAX;
-
-/// docker's interval and timeout.
-const HEALTH_MS: u64 = 30_000;
-/// docker's failures in a row.
-const HEALTH_RETRIES: u32 = 3;
-/// More failures in a row than this are never waited for.
-const HEALTH_RETRIES_MAX: u32 = 1000;
 
 pub(super) fn read(fields: &mut Fields<'_>, service: &mut Service) -> Result<(), ComposeError> {
     if let Some(node) = fields.take("restart") {
@@ -26,9 +19,7 @@ pub(super) fn read(fields: &mut Fields<'_>, service: &mut Service) -> Result<(),
     if let Some(node) = fields.take("depends_on") {
         service.depends_on = depends_on(&node)?;
     }
-    if let Some(node) = fields.take("healthcheck") {
-        service.healthcheck = healthcheck(&node)?;
-    }
+    health::read(fields, service)?;
     if let Some(node) = fields.take("stop_signal") {
         service.stop_signal = Some(node.form(parse_signal)?);
     }
@@ -69,54 +60,4 @@ fn depends_on(node: &Node<'_>) -> Result<BTreeMap<ServiceName, Condition>, Compo
         dependencies.insert(name(&entry, key)?, condition);
     }
     Ok(dependencies)
-}
-
-fn healthcheck(node: &Node<'_>) -> Result<Option<Healthcheck>, ComposeError> {
-    let mut fields = node.fields()?;
-    let disabled = fields.take("disable").map_or(Ok(false), |node| node.boolean())?;
-    let mut check = Healthcheck {
-        test: vec!["NONE".to_owned()],
-        interval_ms: HEALTH_MS,
-        timeout_ms: HEALTH_MS,
-        retries: HEALTH_RETRIES,
-        start_period_ms: 0,
-    };
-    match fields.take("test") {
-        Some(node) if disabled => return Err(node.refuse("a disabled check has no test")),
-        Some(node) => check.test = test(&node)?,
-        None if disabled => {}
-        None => {
-            return Err(node.child("test").refuse("is needed; or leave healthcheck out for the image's own"));
-        }
-    }
-    for (key, place) in [
-        ("interval", &mut check.interval_ms),
-        ("timeout", &mut check.timeout_ms),
-        ("start_period", &mut check.start_period_ms),
-    ] {
-        if let Some(node) = fields.take(key) {
-            *place = node.form(parse_duration_ms)?;
-            if *place == 0 && key != "start_period" {
-                return Err(node.refuse("want more than 0"));
-            }
-        }
-    }
-    if let Some(node) = fields.take("retries") {
-        let retries = u32::try_from(node.integer()?).ok().filter(|n| (1..=HEALTH_RETRIES_MAX).contains(n));
-        check.retries = retries.ok_or_else(|| node.refuse(format!("want 1 to {HEALTH_RETRIES_MAX}")))?;
-    }
-    fields.finish()?;
-    Ok(Some(check))
-}
-
-fn test(node: &Node<'_>) -> Result<Vec<String>, ComposeError> {
-    if node.is_text() {
-        return Ok(vec!["CMD-SHELL".to_owned(), node.text()?.to_owned()]);
-    }
-    let test = node.texts()?;
-    let words: Vec<&str> = test.iter().map(String::as_str).collect();
-    match words.as_slice() {
-        ["NONE"] | ["CMD-SHELL", _] | ["CMD", _, ..] => Ok(test),
-        _ => Err(node.refuse("want [\"NONE\"], [\"CMD\", program, …] or [\"CMD-SHELL\", line]")),
-    }
 }

@@ -1,6 +1,7 @@
 //! From a JSON document to a [`Project`]: every key is understood or refused with its path, none half-obeyed.
 
 mod fields;
+mod health;
 mod life;
 mod limits;
 mod mounts;
@@ -18,7 +19,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::form::volume_name;
-use super::{NetworkMode, Project, Service, Volume};
+use super::{Condition, NetworkMode, Project, Restart, Service, Volume};
 use crate::ident::{ProjectName, ServiceName, VolumeName};
 use crate::limits::SERVICES_MAX;
 use node::Node;
@@ -103,12 +104,31 @@ fn parse_volumes(node: &Node<'_>) -> Result<BTreeMap<VolumeName, Volume>, Compos
     Ok(volumes)
 }
 
-/// Every dependency is a service of the project, and following them comes to an end.
+/// Why a service never comes into this condition, where its settings say so already.
+fn never(condition: Condition, service: &Service) -> Option<&'static str> {
+    let restarts = matches!(service.restart, Restart::Always | Restart::UnlessStopped);
+    match condition {
+        Condition::ServiceCompletedSuccessfully if restarts => {
+            Some("it never completes, for its restart policy starts it again")
+        }
+        Condition::ServiceCompletedSuccessfully | Condition::ServiceHealthy | Condition::ServiceStarted => {
+            None
+        }
+    }
+}
+
+/// Every dependency is a service of the project, can come into the condition that is asked of it, and following them
+/// comes to an end.
 fn dependencies_end(node: &Node<'_>, services: &BTreeMap<ServiceName, Service>) -> Result<(), ComposeError> {
     let at = |name: &ServiceName| node.child(name.as_str()).child("depends_on");
     for (name, service) in services {
         if let Some(missing) = service.depends_on.keys().find(|other| !services.contains_key(*other)) {
             return Err(at(name).refuse(format!("there is no service {:?}", missing.as_str())));
+        }
+        for (other, condition) in &service.depends_on {
+            if let Some(why) = services.get(other).and_then(|other| never(*condition, other)) {
+                return Err(at(name).child(other.as_str()).child("condition").refuse(why));
+            }
         }
     }
     // Services whose dependencies are all done are done; where no more become done, the rest wait for each other.

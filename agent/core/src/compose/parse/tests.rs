@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::compose::{
-    Condition, Device, FailureAction, Healthcheck, Mount, Resources, Restart, Ulimit, UpdateConfig,
-    UpdateOrder,
+    Condition, Device, FailureAction, Healthcheck, Mount, Probe, Probed, Resources, Restart, Timing, Ulimit,
+    UpdateConfig, UpdateOrder,
 };
 
 fn project() -> ProjectName {
@@ -287,6 +287,9 @@ fn starting_and_stopping_are_dockers() {
     refused(json!({ "depends_on": ["cache"] }), "depends_on");
     refused(json!({ "depends_on": ["web"] }), "depends_on");
     refused(json!({ "depends_on": { "db": { "required": false } } }), "depends_on.db.required");
+    let endless = json!({ "services": { "db": { "image": "x", "restart": "always" }, "web": { "image": "x",
+        "depends_on": { "db": { "condition": "service_completed_successfully" } } } } });
+    document_refused(endless, "services.web.depends_on.db.condition");
     let circle = json!({ "services": {
         "a": { "image": "x", "depends_on": ["b"] }, "b": { "image": "x", "depends_on": ["a"] } } });
     document_refused(circle, "services.a.depends_on");
@@ -300,17 +303,19 @@ fn a_health_check_is_a_line_a_list_or_off() {
         timeout_ms: 30_000,
         retries: 3,
         start_period_ms: 0,
+        start_interval_ms: None,
     };
     sets(json!({ "healthcheck": { "test": "curl x || exit 1" } }), |s| {
         s.healthcheck = Some(check(&["CMD-SHELL", "curl x || exit 1"]));
     });
     let full = json!({ "test": ["CMD", "true"], "interval": "5s", "timeout": "1s", "retries": 1,
-        "start_period": "0" });
+        "start_period": "0", "start_interval": "2s" });
     sets(json!({ "healthcheck": full }), |s| {
         s.healthcheck = Some(Healthcheck {
             interval_ms: 5_000,
             timeout_ms: 1_000,
             retries: 1,
+            start_interval_ms: Some(2_000),
             ..check(&["CMD", "true"])
         });
     });
@@ -319,7 +324,53 @@ fn a_health_check_is_a_line_a_list_or_off() {
     refused(json!({ "healthcheck": { "interval": "5s" } }), "healthcheck.test");
     refused(json!({ "healthcheck": { "disable": true, "test": "x" } }), "healthcheck.test");
     refused(json!({ "healthcheck": { "test": "x", "interval": "0" } }), "healthcheck.interval");
-    refused(json!({ "healthcheck": { "test": "x", "start_interval": "5s" } }), "healthcheck.start_interval");
+    refused(json!({ "healthcheck": { "test": "x", "start_interval": "0" } }), "healthcheck.start_interval");
+    refused(json!({ "healthcheck": { "test": "x", "period": "5s" } }), "healthcheck.period");
+}
+
+#[test]
+fn a_probe_asks_a_port_or_a_page() {
+    let timing = Timing {
+        interval_ms: 30_000,
+        timeout_ms: 30_000,
+        retries: 3,
+        start_period_ms: 0,
+        start_interval_ms: None,
+    };
+    sets(json!({ "x-coracle-probe": { "tcp": { "port": 80 } } }), |s| {
+        s.probe = Some(Probe { probed: Probed::Tcp { port: 80 }, timing });
+    });
+    sets(json!({ "x-coracle-probe": { "http": { "port": 80 }, "interval": "5s" } }), |s| {
+        let probed = Probed::Http { port: 80, path: "/".to_owned(), status: None };
+        s.probe = Some(Probe { probed, timing: Timing { interval_ms: 5_000, ..timing } });
+    });
+    let full = json!({ "http": { "port": 8080, "path": "/up?deep=1", "scheme": "http", "status": 204 },
+        "timeout": "1s", "retries": 1, "start_period": "1m" });
+    sets(json!({ "x-coracle-probe": full }), |s| {
+        let probed = Probed::Http { port: 8080, path: "/up?deep=1".to_owned(), status: Some(204) };
+        let timing = Timing { timeout_ms: 1_000, retries: 1, start_period_ms: 60_000, ..timing };
+        s.probe = Some(Probe { probed, timing });
+    });
+    let bad = |probe: Value, path: &str| {
+        refused(json!({ "x-coracle-probe": probe }), &format!("x-coracle-probe{path}"));
+    };
+    bad(json!({}), "");
+    bad(json!({ "http": { "port": 80 }, "tcp": { "port": 80 } }), "");
+    bad(json!({ "tcp": {} }), ".tcp.port");
+    bad(json!({ "tcp": { "port": 65_536 } }), ".tcp.port");
+    bad(json!({ "tcp": { "port": "80" } }), ".tcp.port");
+    bad(json!({ "tcp": { "port": 80, "host": "db" } }), ".tcp.host");
+    bad(json!({ "http": { "port": 0 } }), ".http.port");
+    bad(json!({ "http": { "port": 80, "path": "up" } }), ".http.path");
+    bad(json!({ "http": { "port": 80, "path": "/a b" } }), ".http.path");
+    bad(json!({ "http": { "port": 80, "scheme": "https" } }), ".http.scheme");
+    bad(json!({ "http": { "port": 80, "status": 99 } }), ".http.status");
+    bad(json!({ "tcp": { "port": 80 }, "interval": "0" }), ".interval");
+    bad(json!({ "tcp": { "port": 80 }, "test": "x" }), ".test");
+    let both = json!({ "healthcheck": { "test": "x" }, "x-coracle-probe": { "tcp": { "port": 80 } } });
+    refused(both, "x-coracle-probe");
+    refused(json!({ "x-coracle-prob": {} }), "x-coracle-prob");
+    sets(json!({ "x-other": {} }), |_| {});
 }
 
 #[test]
