@@ -9,6 +9,7 @@ pub mod compose;
 pub mod deployment;
 pub mod desired;
 pub mod fault;
+mod fields;
 pub mod gate;
 pub mod health;
 pub mod history;

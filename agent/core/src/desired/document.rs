@@ -4,19 +4,17 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::fields::{Fields, schema};
 use super::policy::Policy;
 use super::{Requires, Scope};
 use crate::deployment::Generation;
 use crate::fault::{Code, Fault};
+use crate::fields::{Fields, identifier, schema};
 use crate::ident::ProjectName;
 use crate::oci::reference::Reference;
 use crate::time::Timestamp;
 
 /// The only `schema` that is taken.
 const SCHEMA: &str = "desired/v1";
-/// Characters of an id or a seed: a ULID has 26, a digest 64.
-const ID_CHARS_MAX: usize = 64;
 /// Projects of one document; each costs a line of the 16 KiB state document.
 const PROJECTS_MAX: usize = 64;
 /// What a board is told to run, and how to get there.
@@ -97,14 +95,6 @@ impl Desired {
     pub fn generation(&self) -> Generation {
         Generation { id: self.id.clone(), scope: self.scope.to_string(), number: self.number, rev: self.rev }
     }
-}
-
-pub(super) fn identifier(path: &str, text: String) -> Result<String, Fault> {
-    let legal = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
-    if text.is_empty() || text.len() > ID_CHARS_MAX || !text.chars().all(legal) {
-        return Err(schema(path, "is not 1 to 64 of A-Z a-z 0-9 _ -"));
-    }
-    Ok(text)
 }
 
 fn projects(value: Value, tags: Tags) -> Result<BTreeMap<ProjectName, Value>, Fault> {

@@ -6,7 +6,6 @@
 mod arbitrate;
 mod document;
 mod envelope;
-mod fields;
 mod judge;
 mod policy;
 mod requires;

@@ -2,10 +2,9 @@
 
 use serde_json::{Number, Value};
 
-use super::document::identifier;
-use super::fields::{Fields, schema};
 use crate::compose::FailureAction;
 use crate::fault::Fault;
+use crate::fields::{Fields, identifier, schema};
 use crate::gate::{self, Day, Mode, Window, Zone};
 use crate::time::Timestamp;
 

@@ -1,7 +1,7 @@
 //! What a document needs of the board before it is accepted.
 
-use super::fields::{Fields, schema};
 use crate::fault::{Code, Fault, Phase};
+use crate::fields::{Fields, schema};
 use crate::oci::Platform;
 
 /// Needs of a document; empty means none.
