@@ -111,6 +111,16 @@ codes! {
     Rollback = "ROLLBACK", Transient, Rollback;
     /// The generation failed on this board before.
     KnownBad = "KNOWN_BAD", Permanent, Verify;
+    /// A command that the agent does not know, or does not take from there.
+    UnknownVerb = "UNKNOWN_VERB", Permanent, Command;
+    /// A command with the id of one that was taken.
+    Duplicate = "DUPLICATE", Permanent, Command;
+    /// More commands than are taken in that time, or something under way that must end first.
+    Busy = "BUSY", Transient, Command;
+    /// A command that does not fit where things stand.
+    Conflict = "CONFLICT", Permanent, Command;
+    /// A command names a workload that is not on this board.
+    NoWorkload = "NO_WORKLOAD", Permanent, Command;
     /// The agent met something it has no name for.
     Internal = "INTERNAL", Transient, Apply;
 }
@@ -141,6 +151,8 @@ pub enum Phase {
     Health,
     /// Going back.
     Rollback,
+    /// Obeying a command.
+    Command,
 }
 
 /// One failure, as the state document reports it.

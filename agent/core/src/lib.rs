@@ -5,6 +5,7 @@
 
 pub mod board;
 pub mod bundle;
+pub mod command;
 pub mod compose;
 pub mod deployment;
 pub mod desired;

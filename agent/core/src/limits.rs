@@ -14,6 +14,10 @@ pub const INDEX_DEPTH_MAX: usize = 4;
 pub const DESIRED_BYTES_MAX: usize = 32 << 10;
 /// Bytes of one state document as it goes to the broker.
 pub const STATE_BYTES_MAX: usize = 16 << 10;
+/// Bytes of one command: an id, two times and a handful of arguments.
+pub const COMMAND_BYTES_MAX: usize = 4 << 10;
+/// Bytes of one reply, as it goes to the broker or the console; that of a state document.
+pub const REPLY_BYTES_MAX: usize = 16 << 10;
 /// Characters of an error message in a state document.
 pub const MESSAGE_CHARS_MAX: usize = 512;
 /// Bytes of one path in a layer; the kernel takes 4096 with the closing NUL.

@@ -97,6 +97,11 @@ fn is_its_own_fault(code: Code) -> bool {
         | Code::Recalled
         | Code::Rollback
         | Code::KnownBad
+        | Code::UnknownVerb
+        | Code::Duplicate
+        | Code::Busy
+        | Code::Conflict
+        | Code::NoWorkload
         | Code::Internal => false,
     }
 }
