@@ -10,7 +10,7 @@ use bytes::Bytes;
 use coracle_core::limits::DESIRED_BYTES_MAX;
 use coracle_core::retry::Loss;
 use coracle_host::channel::{
-    Channel, ChannelConfig, ChannelEvent, ChannelHandle, PACKET_BYTES_MAX, Presence, PresenceDocument,
+    Channel, ChannelConfig, ChannelEvent, ChannelHandle, Kind, PACKET_BYTES_MAX, Presence, PresenceDocument,
     Protocol, Publish, Qos, TlsFiles,
 };
 use coracle_test_support::broker::{Broker, BrokerOptions, KeyForm, Seen};
@@ -74,7 +74,7 @@ impl Device {
     fn message(&mut self) -> (String, Bytes, bool) {
         loop {
             match self.event("message") {
-                ChannelEvent::Message { topic, payload, retained } => return (topic, payload, retained),
+                ChannelEvent::Message { topic, payload, retained, .. } => return (topic, payload, retained),
                 ChannelEvent::Disconnected { cause, .. } => panic!("lost instead: {cause}"),
                 ChannelEvent::Connected { .. } => {}
             }
@@ -84,7 +84,7 @@ impl Device {
     fn publish(&self, topic: &str, payload: &str, qos: Qos, retain: bool) {
         let payload = Bytes::copy_from_slice(payload.as_bytes());
         let expiry = Some(Duration::from_secs(60));
-        let publish = Publish { topic: topic.into(), payload, qos, retain, expiry };
+        let publish = Publish { topic: topic.into(), payload, qos, retain, expiry, kind: Kind::News };
         self.handle.as_ref().unwrap().publish(publish).unwrap();
     }
 

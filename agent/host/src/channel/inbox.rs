@@ -20,6 +20,8 @@ pub(super) struct Incoming {
     pub(super) topic: String,
     pub(super) payload: Bytes,
     pub(super) retained: bool,
+    /// How many before it were dropped.
+    pub(super) missed: u32,
 }
 
 impl Incoming {
@@ -27,44 +29,54 @@ impl Incoming {
     pub(super) fn copied(topic: &[u8], payload: &[u8], retained: bool) -> Self {
         let kept = payload.get(..=DESIRED_BYTES_MAX).unwrap_or(payload);
         let topic = String::from_utf8_lossy(topic).into_owned();
-        Self { topic, payload: Bytes::copy_from_slice(kept), retained }
+        Self { topic, payload: Bytes::copy_from_slice(kept), retained, missed: 0 }
     }
 }
 
 /// Where the link task puts messages and the session takes them.
 #[derive(Clone)]
 pub(super) struct Inbox {
-    messages: Arc<Mutex<VecDeque<Incoming>>>,
+    waiting: Arc<Mutex<Waiting>>,
     exact: Arc<[String]>,
     bell: Bell,
+}
+
+#[derive(Default)]
+struct Waiting {
+    messages: VecDeque<Incoming>,
+    missed: u32,
 }
 
 impl Inbox {
     pub(super) fn new(filters: &[String]) -> Self {
         let exact = filters.iter().filter(|filter| !filter.contains(['+', '#'])).cloned().collect();
-        Self { messages: Arc::default(), exact, bell: Bell::default() }
+        Self { waiting: Arc::default(), exact, bell: Bell::default() }
     }
 
-    fn with<T>(&self, act: impl FnOnce(&mut VecDeque<Incoming>) -> T) -> T {
+    fn with<T>(&self, act: impl FnOnce(&mut Waiting) -> T) -> T {
         // Nothing in here panics half-way, so a poisoned lock still guards a sound queue.
-        act(&mut self.messages.lock().unwrap_or_else(PoisonError::into_inner))
+        act(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn put(&self, message: Incoming) {
         let exact = self.exact.contains(&message.topic);
-        self.with(|messages| {
+        self.with(|Waiting { messages, missed }| {
             if exact {
                 messages.retain(|waiting| waiting.topic != message.topic);
                 messages.push_back(message);
             } else if messages.len() < MESSAGES_MAX {
                 messages.push_back(message);
+            } else {
+                *missed = missed.saturating_add(1);
             }
         });
         self.bell.notify_one();
     }
 
     pub(super) fn next(&self) -> Option<Incoming> {
-        self.with(VecDeque::pop_front)
+        self.with(|Waiting { messages, missed }| {
+            messages.pop_front().map(|message| Incoming { missed: std::mem::take(missed), ..message })
+        })
     }
 
     /// Waits until something may have come.
@@ -86,6 +98,7 @@ mod tests {
         }
         let waiting: Vec<Incoming> = std::iter::from_fn(|| inbox.next()).collect();
         assert_eq!(waiting.len(), MESSAGES_MAX);
+        assert_eq!(waiting.iter().map(|message| message.missed).sum::<u32>(), 1000 - 15);
         let documents: Vec<_> = waiting.iter().filter(|message| message.topic == "d/desired").collect();
         assert_eq!(documents.len(), 1);
         assert_eq!(documents[0].payload.as_ref(), 999_u16.to_be_bytes());

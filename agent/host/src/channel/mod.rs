@@ -27,7 +27,7 @@ use coracle_core::retry::Loss;
 use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
-pub use outbox::{Publish, PublishError, Qos};
+pub use outbox::{Kind, Publish, PublishError, Qos};
 
 /// Bytes of one incoming packet. Above a document's own bound, so that a document that is a little too long is seen
 /// and reported, instead of costing the connection again and again.
@@ -118,6 +118,8 @@ pub enum ChannelEvent {
         payload: Bytes,
         /// The broker had kept it from before.
         retained: bool,
+        /// Messages before this one that were not kept: they came faster than they were taken.
+        missed: u32,
     },
     /// There is no connection.
     Disconnected {
@@ -160,6 +162,12 @@ impl ChannelHandle {
     /// [`PublishError`] when the message is longer than a broker can be expected to take, or one topic too many.
     pub fn publish(&self, publish: Publish) -> Result<(), PublishError> {
         self.outbox.put(publish)
+    }
+
+    /// Has the presence said anew, and every subscription made anew, so that the broker hands out its retained messages
+    /// again. Nothing happens without a connection: the next one begins with both.
+    pub fn refresh(&self) {
+        self.outbox.refresh();
     }
 
     /// Says the farewell, takes leave of the broker and ends; a few seconds at most.

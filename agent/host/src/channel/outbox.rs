@@ -1,6 +1,7 @@
 //! What waits to be sent: kept here and not in the library, which drops it when a session fails.
 //!
-//! Invariant: at most one message a retained topic, [`EVENTS_MAX`] events, and no QoS 0 message without a connection.
+//! Invariant: at most one message a retained topic, [`EVENTS_MAX`] events, [`REPLIES_MAX`] replies, and no QoS 0 message
+//! without a connection. Replies are kept apart, so that whoever asks much does not push out what happened.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +13,8 @@ use super::Bell;
 
 /// Events that wait for a connection; older ones are dropped, which the contract calls harmless.
 const EVENTS_MAX: usize = 64;
+/// Replies that wait for a connection; older ones are dropped, for nobody waits that long.
+const REPLIES_MAX: usize = 16;
 /// Retained topics; a device has two.
 const RETAINED_MAX: usize = 8;
 /// Messages of QoS 0 that wait for the connection's next turn.
@@ -28,6 +31,15 @@ pub enum Qos {
     AtLeastOnce,
 }
 
+/// What a message is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Tells what is, or what happened.
+    News,
+    /// Answers somebody.
+    Reply,
+}
+
 /// A message to the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Publish {
@@ -41,6 +53,8 @@ pub struct Publish {
     pub retain: bool,
     /// How long it is worth delivering; MQTT 5 only.
     pub expiry: Option<Duration>,
+    /// What it is for.
+    pub kind: Kind,
 }
 
 /// Why a message was not taken.
@@ -67,12 +81,15 @@ pub(super) struct Outbox {
     connected: bool,
     retained: BTreeMap<String, Publish>,
     events: VecDeque<Publish>,
+    replies: VecDeque<Publish>,
+    /// The subscriptions and the presence are to be said anew.
+    refresh: bool,
     fleeting: VecDeque<Publish>,
 }
 
 impl Outbox {
     fn put(&mut self, publish: Publish) -> Result<(), PublishError> {
-        let Publish { topic, payload, qos, retain, .. } = &publish;
+        let Publish { topic, payload, qos, retain, kind, .. } = &publish;
         if payload.len() > PAYLOAD_BYTES_MAX {
             return Err(PublishError::TooLarge { topic: topic.clone(), bytes: payload.len() });
         }
@@ -81,6 +98,9 @@ impl Outbox {
                 return Err(PublishError::TooManyTopics { topic: topic.clone() });
             }
             self.retained.insert(topic.clone(), publish);
+        } else if *kind == Kind::Reply {
+            self.replies.push_back(publish);
+            bound(&mut self.replies, REPLIES_MAX);
         } else if *qos == Qos::AtLeastOnce {
             self.events.push_back(publish);
             bound(&mut self.events, EVENTS_MAX);
@@ -91,16 +111,20 @@ impl Outbox {
         Ok(())
     }
 
-    /// The next to send: what is current before what is history.
+    /// The next to send: what is current before what somebody waits for, before what is history.
     fn next(&mut self) -> Option<Publish> {
         let retained = self.retained.pop_first().map(|(_, publish)| publish);
-        retained.or_else(|| self.events.pop_front()).or_else(|| self.fleeting.pop_front())
+        let waited_for = retained.or_else(|| self.replies.pop_front());
+        waited_for.or_else(|| self.events.pop_front()).or_else(|| self.fleeting.pop_front())
     }
 
     /// Takes back what was sent but never acknowledged; a newer message on a retained topic stays.
     fn put_back(&mut self, publish: Publish) {
         if publish.retain {
             self.retained.entry(publish.topic.clone()).or_insert(publish);
+        } else if publish.kind == Kind::Reply {
+            self.replies.push_front(publish);
+            self.replies.truncate(REPLIES_MAX);
         } else if publish.qos == Qos::AtLeastOnce && self.events.len() < EVENTS_MAX {
             self.events.push_front(publish);
         }
@@ -108,6 +132,8 @@ impl Outbox {
 
     fn set_connected(&mut self, connected: bool) {
         self.connected = connected;
+        // A connection begins with all that a refresh would say.
+        self.refresh = false;
         if !connected {
             self.fleeting.clear();
         }
@@ -143,6 +169,17 @@ impl Shared {
         self.with(Outbox::next)
     }
 
+    /// Has the subscriptions and the presence said anew; without a connection, the next one does so anyway.
+    pub(super) fn refresh(&self) {
+        self.with(|outbox| outbox.refresh = outbox.connected);
+        self.bell.notify_one();
+    }
+
+    /// Whether that is to be done now; once for each time it was asked for.
+    pub(super) fn take_refresh(&self) -> bool {
+        self.with(|outbox| std::mem::take(&mut outbox.refresh))
+    }
+
     pub(super) fn put_back(&self, publish: Publish) {
         self.with(|outbox| outbox.put_back(publish));
     }
@@ -163,7 +200,7 @@ mod tests {
 
     fn message(topic: &str, payload: &str, qos: Qos, retain: bool) -> Publish {
         let payload = Bytes::copy_from_slice(payload.as_bytes());
-        Publish { topic: topic.into(), payload, qos, retain, expiry: None }
+        Publish { topic: topic.into(), payload, qos, retain, expiry: None, kind: Kind::News }
     }
 
     fn drain(outbox: &mut Outbox) -> Vec<String> {

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::inbox::{Inbox, Incoming};
 use super::link::{Link, Lost, Said, Terms};
-use super::outbox::{Publish, Qos, Shared};
+use super::outbox::{Kind, Publish, Qos, Shared};
 use super::{ChannelConfig, ChannelEvent};
 
 /// How long the whole way to a standing subscription may take.
@@ -109,8 +109,7 @@ impl Session<'_> {
         let presence = &self.config.presence;
         let will = Bytes::from((presence.will)(self.sid));
         let terms = Terms::read(self.config, self.keepalive_s, will.to_vec())?;
-        let mut filters = self.config.subscriptions.clone();
-        filters.push(presence.topic.clone());
+        let filters = self.filters();
         let inbox = Inbox::new(&filters);
         let mut link = Link::open(self.config, terms, inbox.clone())?;
         let deadline = Instant::now() + SETUP;
@@ -183,6 +182,11 @@ impl Session<'_> {
     /// Sends what is due: the presence first, then the outbox until one must be acknowledged.
     fn send(&self, standing: &mut Standing) -> Result<(), Lost> {
         let now = Instant::now();
+        if standing.sent.is_none() && self.outbox.take_refresh() {
+            // The broker hands out every retained message again.
+            standing.link.subscribe(&self.filters())?;
+            standing.repair_at = Some(standing.repair_earliest(now));
+        }
         if standing.sent.is_none() && standing.repair_at.is_some_and(|at| at <= now) {
             standing.repair_at = None;
             standing.repaired_at = Some(now);
@@ -207,16 +211,14 @@ impl Session<'_> {
     fn take(&self, standing: &mut Standing) -> Result<(), Lost> {
         while standing.waiting.is_none() {
             let Some(message) = standing.inbox.next() else { break };
-            let Incoming { topic, payload, retained } = message;
+            let Incoming { topic, payload, retained, missed } = message;
             if topic != self.config.presence.topic {
-                standing.waiting = Some(ChannelEvent::Message { topic, payload, retained });
+                standing.waiting = Some(ChannelEvent::Message { topic, payload, retained, missed });
             } else if retained {
                 standing.found(&payload)?;
             } else if payload != standing.presence {
                 // An old will, or a namesake's word.
-                let now = Instant::now();
-                let earliest = standing.repaired_at.map_or(now, |at| at + REPAIR_EVERY);
-                standing.repair_at = Some(earliest.max(now));
+                standing.repair_at = Some(standing.repair_earliest(Instant::now()));
             }
         }
         Ok(())
@@ -247,9 +249,14 @@ impl Session<'_> {
         }
     }
 
+    fn filters(&self) -> Vec<String> {
+        let own = std::iter::once(&self.config.presence.topic);
+        self.config.subscriptions.iter().chain(own).cloned().collect()
+    }
+
     fn presence(&self, payload: Bytes) -> Publish {
         let topic = self.config.presence.topic.clone();
-        Publish { topic, payload, qos: Qos::AtLeastOnce, retain: true, expiry: None }
+        Publish { topic, payload, qos: Qos::AtLeastOnce, retain: true, expiry: None, kind: Kind::News }
     }
 
     fn is_presence(&self, publish: &Publish) -> bool {
@@ -258,6 +265,10 @@ impl Session<'_> {
 }
 
 impl Standing {
+    fn repair_earliest(&self, now: Instant) -> Instant {
+        self.repaired_at.map_or(now, |at| at + REPAIR_EVERY).max(now)
+    }
+
     /// Judges the presence that was there before this connection's birth.
     fn found(&mut self, payload: &Bytes) -> Result<(), Lost> {
         let own =
