@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use coracle_host::channel::Channel;
+use coracle_host::control::{self, Asked, Control};
 use coracle_host::fleet_lock::{FleetLock, FleetLockConfig};
 use coracle_host::runtime::probe;
 use tokio::signal::unix::{SignalKind, signal};
@@ -11,7 +12,8 @@ use tokio::sync::mpsc;
 use crate::cli::context;
 use crate::config::Settings;
 use crate::engine::{
-    Clock, Engine, Have, Heartbeat, Journal, Outbox, Parts, Turns, Workers, channel_config, describe_agent,
+    Clock, Engine, Hands, Have, Heartbeat, Journal, Outbox, Parts, Turns, Workers, channel_config,
+    describe_agent,
 };
 use crate::events;
 use crate::exit::{Exit, Failure, chain};
@@ -70,15 +72,33 @@ async fn run(settings: Settings) -> Result<Exit, Failure> {
     events::started(settings.device_id.as_str(), &platforms, &broker);
     let runtime = runtime(&settings);
     let about = describe_agent(&settings, &board.platforms, runtime);
+    let hands = Hands {
+        settings: settings.clone(),
+        units: units.clone(),
+        agent: serde_json::to_value(&about).unwrap_or_default(),
+    };
     let epoch = opened.record.epoch.saturating_add(1);
     let outbox = Outbox::new(&settings, about, handle, have, Arc::clone(&store), epoch);
     let workers = Workers::new(images, units, answer, outbox.watch());
     let (turns, said) = Turns::start(fleet_lock(&settings));
     let (clock, heartbeat) = (Clock::start(), Heartbeat::from_environment());
-    let parts = Parts { settings, platforms: board.platforms, workers, outbox, clock, turns, heartbeat };
+    let (_socket, console) = console(&settings).unzip();
+    let platforms = board.platforms;
+    let parts = Parts { settings, platforms, workers, outbox, clock, turns, heartbeat, hands, console };
     Engine::new(parts, opened).run(channel, answers, said, asked_to_end()?).await;
     events::ended();
     Ok(Exit::Done)
+}
+
+/// The way in for people at the board; without it the agent does all the rest.
+fn console(settings: &Settings) -> Option<(Control, mpsc::Receiver<Asked>)> {
+    let path = settings.run_dir.join(control::FILE);
+    let started = Control::start(&path);
+    let refused = |error: &std::io::Error| {
+        let why = format!("{}: {error}", path.display());
+        events::lacking("commands of the console are not heard", &why);
+    };
+    started.inspect_err(refused).ok()
 }
 
 /// Who hands out turns to update, if anybody does.

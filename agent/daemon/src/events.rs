@@ -54,6 +54,16 @@ pub(crate) fn refused(from: &str, fault: &Fault) {
     warn!(from, code = fault.code.wire(), "document refused: {}", fault.message());
 }
 
+/// A command was taken.
+pub(crate) fn commanded(verb: &str, from: &str, id: Option<&str>) {
+    info!(verb, from, id, "command");
+}
+
+/// Commands were not taken: this one, and `count` since the last line of this kind.
+pub(crate) fn command_refused(verb: &str, fault: &Fault, count: u64) {
+    warn!(verb, code = fault.code.wire(), count, "command refused: {}", fault.message());
+}
+
 /// A rollout passed from one state to another.
 pub(crate) fn passed(before: &Rollout, after: &Rollout) {
     let (old, new) = (crate::engine::status(&before.state), crate::engine::status(&after.state));

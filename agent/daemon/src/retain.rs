@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use coracle_core::deployment::Deployment;
 use coracle_core::oci::Digest;
 use coracle_core::record::Record;
+use coracle_host::store::{Collected, Store, StoreError};
 use coracle_host::supervise::Supervisor;
 
 use crate::config::Settings;
@@ -22,6 +23,31 @@ pub(crate) fn needed(settings: &Settings, supervisor: &Supervisor) -> Result<BTr
     manifests.extend(units.map(|unit| unit.workload.image.manifest));
     manifests.extend(local::all(&settings.state_dir).into_iter().map(|local| local.workload.image.manifest));
     Ok(manifests)
+}
+
+/// Why the store was not collected.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CollectError {
+    /// Nobody can say what is needed.
+    #[error("failed to find out what is needed")]
+    Journal(#[from] JournalError),
+    /// The store's answer; locked while anybody pulls.
+    #[error("failed to collect what nothing needs")]
+    Store(#[from] StoreError),
+}
+
+/// Removes what nothing needs.
+///
+/// # Errors
+/// [`CollectError`]; what is needed is there in any case.
+pub(crate) fn collect(
+    settings: &Settings,
+    supervisor: &Supervisor,
+    store: &Store,
+) -> Result<Collected, CollectError> {
+    let alone = store.exclude()?;
+    // Asked for under the lock: a pull that ended before it is seen.
+    Ok(alone.collect(&needed(settings, supervisor)?)?)
 }
 
 fn of_record(record: &Record) -> BTreeSet<Digest> {

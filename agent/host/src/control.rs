@@ -172,11 +172,15 @@ pub enum AskError {
 pub fn ask(path: &Path, line: &[u8], patience: Duration) -> Result<Vec<u8>, AskError> {
     let failed = |source: io::Error| {
         let path = path.to_owned();
-        match source.kind() {
-            io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => AskError::Nobody { path },
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => AskError::Late { path, patience },
-            io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset => AskError::HungUp { path },
-            _ => AskError::Io { path, source },
+        let is = |kinds: [io::ErrorKind; 2]| kinds.contains(&source.kind());
+        if is([io::ErrorKind::NotFound, io::ErrorKind::ConnectionRefused]) {
+            AskError::Nobody { path }
+        } else if is([io::ErrorKind::WouldBlock, io::ErrorKind::TimedOut]) {
+            AskError::Late { path, patience }
+        } else if is([io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset]) {
+            AskError::HungUp { path }
+        } else {
+            AskError::Io { path, source }
         }
     };
     let mut agent = Blocking::connect(path).map_err(failed)?;

@@ -52,7 +52,7 @@ pub struct Refusal {
     /// What its sender called it, where that could be read.
     pub id: Option<String>,
     /// Why.
-    pub fault: Fault,
+    pub fault: Box<Fault>,
     /// Whether the sender is told. A fleet does not shout back, and a flood is not answered with one.
     pub told: bool,
 }
@@ -71,7 +71,7 @@ impl Intake {
     /// [`Refusal`]; nothing is to be done for such a message, but perhaps its sender told.
     pub fn take(&mut self, message: Message<'_>, facts: &Facts<'_>) -> Result<Command, Refusal> {
         let told = matches!(message.origin, Origin::Device | Origin::Console);
-        let refuse = |id: Option<String>, fault: Fault| Refusal { id, fault, told };
+        let refuse = |id: Option<String>, fault: Fault| Refusal { id, fault: Box::new(fault), told };
         if message.retained {
             let fault = Fault::new(
                 Code::Expired,
@@ -80,13 +80,13 @@ impl Intake {
             .hint(
                 "publish commands without the retain flag, and take this one away with an empty retained one",
             );
-            return Err(Refusal { id: None, fault, told: false });
+            return Err(Refusal { id: None, fault: Box::new(fault), told: false });
         }
         let verdict = self.rate.take(facts.now_ms);
         if verdict != Verdict::Taken {
             let told = told && verdict == Verdict::Over;
             let id = if told { Envelope::id_of(message.payload) } else { None };
-            return Err(Refusal { id, fault: busy(), told });
+            return Err(Refusal { id, fault: Box::new(busy()), told });
         }
         if message.payload.len() > COMMAND_BYTES_MAX {
             let fault =

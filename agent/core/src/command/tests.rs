@@ -44,7 +44,7 @@ fn asks(verb: &str, args: &Value, expected: Result<Action, &str>) {
         }
         Err(says) => {
             let (sent, said) = (sent.unwrap_err(), said.unwrap_err());
-            assert_eq!(sent.fault, said);
+            assert_eq!(*sent.fault, said);
             assert_eq!((said.code, said.message()), (Code::Schema, says));
             assert_eq!((sent.id.as_deref(), sent.told), (Some("a"), true));
         }

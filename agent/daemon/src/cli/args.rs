@@ -28,6 +28,18 @@ pub(super) enum Command {
     Agent,
     /// Show what the agent is doing, and what runs.
     Status(Json),
+    /// Approve of the update that waits for a person, or keep one that was left as it is.
+    Confirm(Passage),
+    /// Call the update off; what ran before it runs on, or comes back.
+    Cancel(Passage),
+    /// Try an update again that failed, was left as it is, rolled back or canceled.
+    Retry(Passage),
+    /// Have the agent report anew and look for documents again.
+    Refresh(Json),
+    /// Stop a workload, or all of a project, and start it as it was.
+    Restart(Restart),
+    /// Show all that the agent knows of the board, as JSON.
+    Diag(Json),
     /// Fetch, verify and unpack an image.
     Pull(Pull),
     /// Run an image, with docker's words.
@@ -63,6 +75,27 @@ pub(super) enum Command {
 /// `--json` alone.
 #[derive(Debug, Args)]
 pub(super) struct Json {
+    /// Write one JSON value instead of text.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// A word on the update that is under way.
+#[derive(Debug, Args)]
+pub(super) struct Passage {
+    /// Only if it is this generation's.
+    #[arg(long, value_name = "NUMBER")]
+    pub(super) generation: Option<u64>,
+    /// Write one JSON value instead of text.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `coracle restart`.
+#[derive(Debug, Args)]
+pub(super) struct Restart {
+    /// The workload, or the project.
+    pub(super) name: String,
     /// Write one JSON value instead of text.
     #[arg(long)]
     pub(super) json: bool,

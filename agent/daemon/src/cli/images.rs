@@ -1,7 +1,6 @@
 //! `coracle images` and `prune`.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
 use coracle_core::oci::Digest;
 use coracle_host::store::{ImageRecord, Store};
@@ -11,7 +10,7 @@ use super::args::Json;
 use super::{context, out, pull};
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
-use crate::retain;
+use crate::retain::{self, CollectError};
 
 /// Lists images.
 pub(super) fn images(settings: &Settings, args: &Json) -> Result<Exit, Failure> {
@@ -51,12 +50,11 @@ fn needed(settings: &Settings) -> Result<BTreeSet<Digest>, Failure> {
 
 /// Removes what nothing needs.
 pub(super) fn prune(settings: &Settings, args: &Json) -> Result<Exit, Failure> {
-    let store: Arc<Store> = context::store(settings)?;
-    let wrong = |error| Failure::new(Exit::TryAgain, &error);
-    let alone = store.exclude().map_err(wrong)?;
-    // Asked for under the lock: a pull that ended before it is seen.
-    let keep = needed(settings)?;
-    let collected = alone.collect(&keep).map_err(wrong)?;
+    let collected = retain::collect(settings, &context::supervisor(settings)?, &*context::store(settings)?);
+    let collected = collected.map_err(|error| match &error {
+        CollectError::Store(_) => Failure::new(Exit::TryAgain, &error),
+        CollectError::Journal(_) => Failure::new(Exit::Unexpected, &error),
+    })?;
     if args.json {
         out::json(&json!({
             "images": collected.images,

@@ -4,7 +4,8 @@ mod args;
 mod attach;
 mod check_config;
 pub(crate) mod context;
-mod doctor;
+mod control;
+pub(crate) mod doctor;
 mod exec;
 mod images;
 mod inspect;
@@ -64,6 +65,12 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {
         Command::Man(args) => inspect::man(args.directory.as_deref(), Arguments::command()),
         Command::Agent => agent::agent(board()?),
         Command::Status(args) => status::status(&board()?, args),
+        Command::Confirm(args) => control::confirm(&board()?, args),
+        Command::Cancel(args) => control::cancel(&board()?, args),
+        Command::Retry(args) => control::retry(&board()?, args),
+        Command::Refresh(args) => control::refresh(&board()?, args),
+        Command::Restart(args) => control::restart(&board()?, args),
+        Command::Diag(args) => control::diag(&board()?, args),
         Command::Pull(args) => pull::pull(&board()?, args),
         Command::Run(args) => run::run(&board()?, args),
         Command::Ps(args) => workloads::ps(&board()?, args),

@@ -19,6 +19,8 @@ pub(crate) struct BrokerSettings {
     pub(crate) identity: Option<(PathBuf, PathBuf)>,
     pub(crate) keepalive: Duration,
     pub(crate) first_connect_splay: Duration,
+    /// Listen to commands for the board's groups, too.
+    pub(crate) group_commands: bool,
 }
 
 /// MQTT's versions.

@@ -150,6 +150,12 @@ pub(crate) const KEYS: &[Key] = &[
         "10",
         "The first connection after a start waits a random time of at most so many seconds, so that a fleet does not come at once.",
     ),
+    key(
+        "broker.group_commands",
+        Kind::Switch,
+        "true",
+        "Listen to commands for the groups of this board, too. Brokers take eight filters, so a board in more than two groups cannot, and does not.",
+    ),
     key("registry.insecure", Kind::List, "[]", "Registries (`host[:port]`) reached over plain HTTP."),
     key(
         "registry.auth_file",

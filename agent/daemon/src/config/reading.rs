@@ -45,8 +45,15 @@ impl Reading {
     }
 
     pub(super) fn switch(&mut self, key: &'static str) -> bool {
-        self.note(key, false.into());
-        matches!(self.inputs.value(key), Some((Raw::Switch(true), ..)))
+        self.switch_or(key, false)
+    }
+
+    pub(super) fn switch_or(&mut self, key: &'static str, default: bool) -> bool {
+        self.note(key, default.into());
+        match self.inputs.value(key) {
+            Some((Raw::Switch(on), ..)) => *on,
+            Some((Raw::Text(_) | Raw::Count(_) | Raw::List(_), ..)) | None => default,
+        }
     }
 
     pub(super) fn count(&mut self, key: &'static str, default: u64) -> u64 {

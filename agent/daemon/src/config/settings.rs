@@ -17,6 +17,8 @@ use super::surroundings::Surroundings;
 
 /// Groups of one board: with its own three filters they make the eight of one SUBSCRIBE that every broker takes.
 const GROUPS_MAX: usize = 5;
+/// The same where commands for groups are listened to: each group has two filters then.
+const COMMANDED_GROUPS_MAX: usize = 2;
 /// Stands in for the id of a board without a name of its own, while there is no broker to meet a namesake at.
 const NAMELESS: &str = "nameless";
 
@@ -102,22 +104,24 @@ pub(crate) struct SettingRow {
 /// Checks `inputs`.
 pub(crate) fn check(inputs: Inputs, board: &Surroundings) -> Result<Settings, ConfigError> {
     let mut reading = Reading::new(inputs);
+    let device_id = device_id(&mut reading, board)?;
+    let groups = groups(&mut reading)?;
     let settings = Settings {
-        device_id: device_id(&mut reading, board)?,
-        groups: groups(&mut reading)?,
+        device_id,
         state_dir: reading.path("state_dir", "/var/lib/coracle")?,
         run_dir: reading.path("run_dir", "/run/coracle")?,
         platforms: platforms(&mut reading)?,
         accept_tags: reading.switch("accept_tags"),
         default_network: reading.parsed("default_network", network)?,
         trust: if reading.switch("trust.unsigned") { Trust::Unsigned } else { Trust::Signed },
-        broker: broker_settings(&mut reading)?,
+        broker: broker_settings(&mut reading, groups.len())?,
         registry: registry(&mut reading)?,
         runtime: runtime(&mut reading)?,
         pull: PullSettings {
             concurrency: usize::try_from(reading.count("pull.concurrency", 2)).unwrap_or(1),
         },
         lock: lock(&mut reading)?,
+        groups,
         files: reading.inputs.files,
         rows: reading.rows,
     };
@@ -187,7 +191,7 @@ fn platforms(reading: &mut Reading) -> Result<Vec<Platform>, ConfigError> {
     texts.iter().map(parse).collect()
 }
 
-fn broker_settings(reading: &mut Reading) -> Result<Option<BrokerSettings>, ConfigError> {
+fn broker_settings(reading: &mut Reading, groups: usize) -> Result<Option<BrokerSettings>, ConfigError> {
     let url = reading.parsed("broker.url", BrokerUrl::parse)?;
     let protocol = reading.text("broker.version", Some("5")).unwrap_or_default();
     let protocol = Protocol::parse(&protocol).map_err(|it| reading.mistake("broker.version", None, it))?;
@@ -200,6 +204,14 @@ fn broker_settings(reading: &mut Reading) -> Result<Option<BrokerSettings>, Conf
     let key_file = reading.optional_path("broker.key_file")?;
     let keepalive = Duration::from_secs(reading.count("broker.keepalive_seconds", 120));
     let first_connect_splay = Duration::from_secs(reading.count("broker.first_connect_splay_seconds", 10));
+    let group_commands = reading.switch_or("broker.group_commands", groups <= COMMANDED_GROUPS_MAX);
+    if group_commands && groups > COMMANDED_GROUPS_MAX {
+        let problem = format!(
+            "is true, but brokers take eight filters of one board, which are used up by {COMMANDED_GROUPS_MAX} \
+             groups with their commands; it has {groups}"
+        );
+        return Err(reading.mistake("broker.group_commands", None, problem));
+    }
 
     let Some(url) = url else {
         let Some((key, file, line)) = reading.inputs.first_of("broker") else { return Ok(None) };
@@ -245,6 +257,7 @@ fn broker_settings(reading: &mut Reading) -> Result<Option<BrokerSettings>, Conf
         identity,
         keepalive,
         first_connect_splay,
+        group_commands,
     }))
 }
 

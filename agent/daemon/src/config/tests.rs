@@ -42,6 +42,10 @@ fn every_mistake_is_told_with_file_line_and_key() {
         ),
         ("groups = [\"eu\", \"eu\"]", "1: groups: \"eu\" is there twice"),
         ("groups = [\"a\", \"b\", \"c\", \"d\", \"e\", \"f\"]", "1: groups: more than 5 groups"),
+        (
+            "groups = [\"a\", \"b\", \"c\"]\n[broker]\nurl = \"mqtt://b\"\ngroup_commands = true",
+            "4: broker.group_commands: is true, but brokers take eight filters of one board, which are used up by 2 groups with their commands; it has 3",
+        ),
         ("state_dir = \"var\"", "1: state_dir: \"var\" is not an absolute path"),
         ("run_dir = \"/run/../etc\"", "1: run_dir: \"/run/../etc\" has a '..' in it"),
         ("accept_tags = \"yes\"", "1: accept_tags: must be true or false, not a string"),

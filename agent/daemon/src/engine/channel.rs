@@ -38,7 +38,15 @@ impl Topics {
 pub(crate) fn channel_config(settings: &Settings, broker: &BrokerSettings, have: &Have) -> ChannelConfig {
     let device = settings.device_id.as_str();
     let topics = Topics::new(&broker.root, device);
-    let groups = settings.groups.iter().map(|group| format!("{}/g/{group}/desired", broker.root));
+    let of_groups = |what: &'static str| {
+        settings.groups.iter().map(move |group| format!("{}/g/{group}/{what}", broker.root))
+    };
+    // Documents by exact topics: RabbitMQ hands out no retained message for a wildcard.
+    let mut subscriptions = vec![topics.own("desired"), topics.own("cmd/+")];
+    subscriptions.extend(of_groups("desired"));
+    if broker.group_commands {
+        subscriptions.extend(of_groups("cmd/+"));
+    }
     ChannelConfig {
         host: broker.url.host.clone(),
         port: broker.url.port,
@@ -53,7 +61,7 @@ pub(crate) fn channel_config(settings: &Settings, broker: &BrokerSettings, have:
         password_file: broker.password_file.clone(),
         keepalive_s: u16::try_from(broker.keepalive.as_secs()).unwrap_or(u16::MAX),
         first_connect_splay: broker.first_connect_splay,
-        subscriptions: std::iter::once(topics.own("desired")).chain(groups).collect(),
+        subscriptions,
         presence: presence(topics.own("up"), Arc::clone(have)),
         reconnect_speedup: 1,
     }

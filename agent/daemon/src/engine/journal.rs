@@ -108,12 +108,17 @@ impl Journal {
         self.written.as_ref()
     }
 
+    /// Whether the file holds what calls for the same as `record`.
+    pub(crate) fn holds(&self, record: &Record) -> bool {
+        self.written.as_ref().is_some_and(|written| written.calls_for_the_same(record))
+    }
+
     /// Makes `record` durable; writes nothing when the file holds what calls for the same.
     ///
     /// # Errors
     /// [`JournalError`]; the file then still holds the record before.
     pub(crate) fn keep(&mut self, record: &Record) -> Result<(), JournalError> {
-        if self.written.as_ref().is_some_and(|written| written.calls_for_the_same(record)) {
+        if self.holds(record) {
             return Ok(());
         }
         let bytes =

@@ -7,8 +7,12 @@
 mod admit;
 mod channel;
 mod clock;
+mod commands;
+mod diagnosis;
+mod errands;
 mod heartbeat;
 mod journal;
+mod obey;
 mod outbox;
 mod report;
 mod trial;
@@ -18,6 +22,7 @@ mod workers;
 
 pub(crate) use channel::{Have, channel_config};
 pub(crate) use clock::Clock;
+pub(crate) use errands::Hands;
 pub(crate) use heartbeat::Heartbeat;
 pub(crate) use journal::{Journal, JournalError, Opened};
 pub(crate) use outbox::{Outbox, describe_agent};

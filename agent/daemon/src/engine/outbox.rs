@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
+use coracle_core::command::LIFE_S_MAX;
 use coracle_core::fault::Fault;
 use coracle_core::history;
 use coracle_core::ident::{DeviceId, GroupName};
@@ -15,7 +16,7 @@ use coracle_core::record::Record;
 use coracle_core::reported::{self, Agent, Event, Progress, State, Status};
 use coracle_core::rollout::Rollout;
 use coracle_core::time::Timestamp;
-use coracle_host::channel::{ChannelHandle, Publish, Qos};
+use coracle_host::channel::{ChannelHandle, Kind, Publish, Qos};
 use coracle_host::clock;
 use coracle_host::store::Store;
 use tokio::time::Instant;
@@ -34,6 +35,8 @@ const DAILY: Duration = Duration::from_secs(86_400);
 const PROGRESS_EVERY: Duration = Duration::from_secs(5);
 /// How long an event is worth delivering.
 const EVENT_EXPIRY: Duration = Duration::from_secs(86_400);
+/// How long a reply is worth delivering: as long as a command lives.
+const REPLY_EXPIRY: Duration = Duration::from_secs(LIFE_S_MAX);
 /// Sequence numbers of one start of the agent; the next start begins above them. Both stay exact in JSON.
 const SEQUENCES: u64 = 1_000_000;
 
@@ -193,6 +196,26 @@ impl Outbox {
         self.event(Status::of(&at.state), Status::Rejected, None, Some(fault));
     }
 
+    /// Tells everything retained anew, and has the broker hand out what it retained.
+    pub(super) fn refresh(&mut self) {
+        if let Some(handle) = &self.handle {
+            handle.refresh();
+        }
+        self.soon(Duration::ZERO);
+    }
+
+    /// Answers a command.
+    pub(super) fn reply(&self, verb: &str, payload: Vec<u8>) {
+        self.publish(Publish {
+            topic: self.topics.own(&format!("reply/{verb}")),
+            payload: Bytes::from(payload),
+            qos: Qos::AtLeastOnce,
+            retain: false,
+            expiry: Some(REPLY_EXPIRY),
+            kind: Kind::Reply,
+        });
+    }
+
     /// Tells the last state and takes leave.
     pub(super) async fn end(mut self, record: &Record) {
         self.tell(record);
@@ -227,6 +250,7 @@ impl Outbox {
             qos: Qos::AtLeastOnce,
             retain: true,
             expiry: None,
+            kind: Kind::News,
         });
         self.told = Some((Instant::now(), state));
     }
@@ -255,6 +279,7 @@ impl Outbox {
             qos: Qos::AtLeastOnce,
             retain: false,
             expiry: Some(EVENT_EXPIRY),
+            kind: Kind::News,
         });
     }
 
@@ -270,6 +295,7 @@ impl Outbox {
             qos: Qos::AtMostOnce,
             retain: false,
             expiry: None,
+            kind: Kind::News,
         });
     }
 

@@ -10,13 +10,16 @@ use coracle_core::record::{Hold, Record};
 use coracle_core::rollout::{self, Event, Work};
 use coracle_core::standing::{Link, Standing};
 use coracle_host::channel::ChannelEvent;
+use coracle_host::control::Asked;
 use coracle_host::{disk, supervise};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
 use super::admit::{self, Admission};
+use super::commands::Commands;
+use super::obey::{Topic, topic as read};
 use super::turns::Said;
-use super::{Answer, Clock, Heartbeat, Journal, Opened, Outbox, Task, Turns, Workers};
+use super::{Answer, Clock, Hands, Heartbeat, Journal, Opened, Outbox, Task, Turns, Workers};
 use crate::config::Settings;
 use crate::events;
 
@@ -39,17 +42,18 @@ pub(super) const NEVER: Duration = Duration::from_secs(365 * 86_400);
 
 /// The agent.
 pub(crate) struct Engine {
-    settings: Settings,
+    pub(super) settings: Settings,
     platforms: Vec<Platform>,
-    record: Record,
-    journal: Journal,
-    workers: Workers,
-    outbox: Outbox,
-    clock: Clock,
+    pub(super) record: Record,
+    pub(super) journal: Journal,
+    pub(super) workers: Workers,
+    pub(super) outbox: Outbox,
+    pub(super) clock: Clock,
+    pub(super) commands: Commands,
     turns: Turns,
     heartbeat: Heartbeat,
     /// Whether the broker hears this board.
-    link: Link,
+    pub(super) link: Link,
     /// Whether nothing but another board's turn holds the switch back.
     turn_wanted: bool,
     /// When to ask the machine again although nothing happened.
@@ -78,12 +82,16 @@ pub(crate) struct Parts {
     pub(crate) turns: Turns,
     /// Who tells the service manager.
     pub(crate) heartbeat: Heartbeat,
+    /// What commands are obeyed with.
+    pub(crate) hands: Hands,
+    /// What people at the board say; `None` where they cannot.
+    pub(crate) console: Option<mpsc::Receiver<Asked>>,
 }
 
 impl Engine {
     /// An agent that goes on from what the journal holds.
     pub(crate) fn new(parts: Parts, opened: Opened) -> Self {
-        let Parts { settings, platforms, workers, outbox, clock, turns, heartbeat } = parts;
+        let Parts { settings, platforms, workers, outbox, clock, turns, heartbeat, hands, console } = parts;
         let link = if settings.broker.is_some() { Link::Down } else { Link::NoBroker };
         let Opened { journal, mut record, .. } = opened;
         record.epoch = record.epoch.saturating_add(1);
@@ -96,6 +104,7 @@ impl Engine {
             workers,
             outbox,
             clock,
+            commands: Commands::new(hands, console),
             turns,
             heartbeat,
             link,
@@ -123,7 +132,9 @@ impl Engine {
         self.arbitrate();
         self.outbox.wants(&self.record);
         loop {
+            self.start_errands();
             self.settle();
+            self.after_settling();
             self.heartbeat.turned(&Standing::of(&self.record.rollout, self.link));
             let (flush_at, beat_at) = (self.outbox.due(), self.heartbeat.due());
             tokio::select! {
@@ -131,6 +142,7 @@ impl Engine {
                 Some((task, answer)) = answers.recv() => self.answered(task, answer),
                 Some(event) = next(&mut channel) => self.heard(&event),
                 Some(said) = said.recv() => self.turns.heard(said),
+                heard = self.commands.next() => self.came_up(heard),
                 () = sleep_until(self.wake) => self.feed(Event::Tick),
                 () = sleep_until(flush_at) => self.outbox.flush(&self.record),
                 () = sleep_until(beat_at) => {}
@@ -153,11 +165,18 @@ impl Engine {
                 self.link = Link::Down;
                 events::disconnected(*loss, cause, *retry_in);
             }
-            ChannelEvent::Message { topic, payload, .. } => self.document(topic, payload),
+            ChannelEvent::Message { topic, payload, retained, missed } => {
+                self.commands.missed(*missed);
+                let root = self.settings.broker.as_ref().map_or("", |broker| broker.root.as_str());
+                match read(root, topic) {
+                    Topic::Desired => self.document(topic, payload),
+                    Topic::Command(origin, verb) => self.commanded(&origin, verb, payload, *retained),
+                }
+            }
         }
     }
 
-    /// Takes a document from a `desired` topic; every topic that was subscribed to is one.
+    /// Takes a document from a `desired` topic.
     fn document(&mut self, topic: &str, payload: &[u8]) {
         let platforms = &self.platforms;
         match admit::document(&self.settings, platforms, &self.record, &self.clock, payload) {
@@ -178,7 +197,7 @@ impl Engine {
     }
 
     /// Tells the machine of the document that counts, if that is another one than before.
-    fn arbitrate(&mut self) {
+    pub(super) fn arbitrate(&mut self) {
         let Some((wanted, _)) = self.record.winner(&self.settings.device_id, &self.settings.groups) else {
             return;
         };
@@ -225,7 +244,7 @@ impl Engine {
     }
 
     /// One event through the machine.
-    fn feed(&mut self, event: Event) {
+    pub(super) fn feed(&mut self, event: Event) {
         let before = self.record.feed(event, self.clock.steady(), self.clock.wall());
         let after = &self.record.rollout;
         if *after != before {
@@ -265,7 +284,7 @@ impl Engine {
         {
             self.workers.give_up_staging();
         }
-        if self.workers.doing().is_none() {
+        if self.idle() {
             wake = wake.min(self.start(&calls.work, calls.keep));
         }
         self.wake = Instant::now() + wake;
@@ -274,12 +293,17 @@ impl Engine {
         }
     }
 
+    /// Whether something can be begun.
+    fn idle(&self) -> bool {
+        self.workers.doing().is_none() && !self.commands.errands.moving()
+    }
+
     /// Without a journal nothing new is begun, but what it held last is kept running: a board whose disk is full must
     /// not stay dark after a power cut. Says when to try again what failed.
     fn keep_journaled(&mut self) -> Duration {
         let held = self.journal.held().map(|held| &held.rollout);
         let runs = held.and_then(|rollout| rollout.on_trial().or(rollout.active.as_ref()));
-        let Some(runs) = runs.filter(|_| !self.kept && self.workers.doing().is_none()) else { return NEVER };
+        let Some(runs) = runs.filter(|_| !self.kept && self.idle()) else { return NEVER };
         let pause = self.keep_at.saturating_duration_since(Instant::now());
         if pause.is_zero() {
             self.workers.keep(runs);

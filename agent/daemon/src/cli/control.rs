@@ -1,0 +1,140 @@
+//! The words for a running agent: `confirm`, `cancel`, `retry`, `refresh`, `restart` and `diag`.
+//!
+//! They are the commands of the MQTT contract, said at the board.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use coracle_core::command::Verb;
+use coracle_core::ident::ProjectName;
+use coracle_host::control::{self, AskError};
+use serde_json::{Value, json};
+
+use super::args::{Json, Passage, Restart};
+use super::{context, out};
+use crate::config::Settings;
+use crate::exit::{Exit, Failure};
+
+/// How long the agent may take for what it answers at once, the journal's write included.
+const PATIENCE: Duration = Duration::from_secs(60);
+/// The same where a workload must stop first: its grace period may be an hour.
+const LONG_PATIENCE: Duration = Duration::from_secs(2 * 3600);
+
+/// Approves of the update that waits for it.
+pub(super) fn confirm(settings: &Settings, args: &Passage) -> Result<Exit, Failure> {
+    passage(settings, Verb::Confirm, args)
+}
+
+/// Calls the update off.
+pub(super) fn cancel(settings: &Settings, args: &Passage) -> Result<Exit, Failure> {
+    passage(settings, Verb::Cancel, args)
+}
+
+/// Has a failed update tried again.
+pub(super) fn retry(settings: &Settings, args: &Passage) -> Result<Exit, Failure> {
+    passage(settings, Verb::Retry, args)
+}
+
+fn passage(settings: &Settings, verb: Verb, args: &Passage) -> Result<Exit, Failure> {
+    let given = args.generation.map_or_else(|| json!({}), |generation| json!({ "gen": generation }));
+    told(&ask(settings, verb, &given, PATIENCE)?, args.json)
+}
+
+/// Has everything told anew.
+pub(super) fn refresh(settings: &Settings, args: &Json) -> Result<Exit, Failure> {
+    told(&ask(settings, Verb::Refresh, &json!({}), PATIENCE)?, args.json)
+}
+
+/// Restarts workloads or projects.
+pub(super) fn restart(settings: &Settings, args: &Restart) -> Result<Exit, Failure> {
+    let given = meant(settings, &args.name)?;
+    let result = ask(settings, Verb::Restart, &given, LONG_PATIENCE)?;
+    if args.json {
+        out::json(&result);
+        return Ok(Exit::Done);
+    }
+    let restarted = result.get("restarted").and_then(Value::as_array);
+    for id in restarted.into_iter().flatten().filter_map(Value::as_str) {
+        out::line(id);
+    }
+    Ok(Exit::Done)
+}
+
+/// The workload of that name, else the project.
+fn meant(settings: &Settings, name: &str) -> Result<Value, Failure> {
+    let supervisor = context::supervisor(settings)?;
+    match context::workload(&supervisor, name) {
+        Ok(status) => Ok(json!({ "workload": status.id })),
+        Err(failure) => {
+            let projects: BTreeSet<ProjectName> =
+                supervisor.list().into_iter().map(|status| status.id.project).collect();
+            let named = projects.iter().any(|project| project.as_str() == name);
+            if named { Ok(json!({ "project": name })) } else { Err(failure) }
+        }
+    }
+}
+
+/// Tells all that is known of the board.
+pub(super) fn diag(settings: &Settings, args: &Json) -> Result<Exit, Failure> {
+    let result = ask(settings, Verb::Diag, &json!({}), PATIENCE)?;
+    if args.json {
+        out::json(&result);
+    } else {
+        out::line(format_args!("{result:#}"));
+    }
+    Ok(Exit::Done)
+}
+
+fn told(result: &Value, json: bool) -> Result<Exit, Failure> {
+    if json {
+        out::json(result);
+        return Ok(Exit::Done);
+    }
+    out::line(result.get("standing").and_then(Value::as_str).unwrap_or("done"));
+    Ok(Exit::Done)
+}
+
+/// Asks the running agent; hands back the result of its reply.
+pub(super) fn ask(
+    settings: &Settings,
+    verb: Verb,
+    args: &Value,
+    patience: Duration,
+) -> Result<Value, Failure> {
+    let line = json!({ "verb": verb, "args": args }).to_string();
+    let path = settings.run_dir.join(control::FILE);
+    let answer = control::ask(&path, line.as_bytes(), patience).map_err(|error| unheard(&error))?;
+    let reply: Value = serde_json::from_slice(&answer)
+        .map_err(|error| Failure::unexpected(format!("the agent's answer cannot be read: {error}")))?;
+    match reply.get("error") {
+        None => Ok(reply.get("result").cloned().unwrap_or_default()),
+        Some(fault) => Err(refused(fault)),
+    }
+}
+
+fn unheard(error: &AskError) -> Failure {
+    let failure = Failure::new(Exit::TryAgain, error);
+    let remedy = match error {
+        AskError::Nobody { .. } => {
+            "start one (systemctl start coracle, or coracle agent); coracle why, history and status work without"
+        }
+        AskError::Late { .. } | AskError::HungUp { .. } => {
+            "what was asked for may be done all the same; coracle status shows where things stand"
+        }
+        AskError::Io { .. } => "coracle status shows whether an agent runs",
+    };
+    Failure { message: format!("{}: {remedy}", failure.message), ..failure }
+}
+
+/// What the agent answered instead of a result, as a command's failure.
+fn refused(fault: &Value) -> Failure {
+    let text = |key: &str| fault.get(key).and_then(Value::as_str).unwrap_or_default();
+    let exit = match (text("class"), text("code")) {
+        ("transient", _) => Exit::TryAgain,
+        (_, "CONFLICT" | "NO_WORKLOAD" | "SCHEMA" | "UNKNOWN_VERB" | "TOO_LARGE") => Exit::Usage,
+        _ => Exit::Unexpected,
+    };
+    let hint = text("hint");
+    let hint = if hint.is_empty() { String::new() } else { format!(": {hint}") };
+    Failure { exit, message: format!("{}{hint}", text("message")) }
+}

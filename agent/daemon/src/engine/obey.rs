@@ -1,0 +1,245 @@
+//! What a command makes of the agent: a word to the machine, an errand beside the loop, or an answer at once.
+
+use coracle_core::command::{Action, Command, Message, Origin, console};
+use coracle_core::fault::{Code, Fault};
+use coracle_core::gate::{Approval, Mode};
+use coracle_core::ident::GroupName;
+use coracle_core::limits::COMMAND_BYTES_MAX;
+use coracle_core::reported::Status;
+use coracle_core::rollout::{Event, Place, State};
+use coracle_core::standing::Standing;
+use coracle_host::control::Asked;
+use serde_json::{Value, json};
+
+use super::commands::{Heard, Ticket, from};
+use super::errands::{Errand, Now};
+use super::turn::Engine;
+use crate::events;
+
+/// What a topic is about.
+pub(super) enum Topic<'a> {
+    /// A desired document.
+    Desired,
+    /// A command, and its verb.
+    Command(Origin, &'a str),
+}
+
+/// Reads a topic that was subscribed to.
+pub(super) fn topic<'a>(root: &str, topic: &'a str) -> Topic<'a> {
+    let rest = topic.strip_prefix(root).and_then(|rest| rest.strip_prefix('/')).unwrap_or(topic);
+    let levels: Vec<&str> = rest.split('/').collect();
+    match levels.as_slice() {
+        ["d", _, "cmd", verb] => Topic::Command(Origin::Device, verb),
+        ["g", group, "cmd", verb] => match GroupName::parse(group) {
+            Ok(group) => Topic::Command(Origin::Group(group), verb),
+            Err(_) => Topic::Desired,
+        },
+        _ => Topic::Desired,
+    }
+}
+
+impl Engine {
+    /// Takes a message from a command topic.
+    pub(super) fn commanded(&mut self, origin: &Origin, verb: &str, payload: &[u8], retained: bool) {
+        let message = Message { origin, verb, payload, retained };
+        let clock = self.clock.facts(self.record.newest_iat);
+        let device = self.settings.device_id.as_str();
+        if let Some((command, ticket)) = self.commands.take(message, device, clock, &self.outbox) {
+            self.obey(command, ticket);
+        }
+    }
+
+    /// Takes what came up besides messages.
+    pub(super) fn came_up(&mut self, heard: Heard) {
+        match heard {
+            Heard::Asked(asked) => self.asked(asked),
+            Heard::Done(done) => {
+                let ended = self.commands.errands.ended(done);
+                ended.0.answer(&self.outbox, ended.1);
+                self.outbox.saw(self.workers.seen());
+            }
+            Heard::Due => {
+                for (command, ticket) in self.commands.due() {
+                    self.obey(command, ticket);
+                }
+            }
+        }
+    }
+
+    /// A line from the console.
+    fn asked(&mut self, asked: Asked) {
+        let Asked { line, answer } = asked;
+        let command = if line.len() > COMMAND_BYTES_MAX {
+            Err(Fault::new(Code::TooLarge, &format!("command has more than {COMMAND_BYTES_MAX} bytes")))
+        } else {
+            console(&line)
+        };
+        match command {
+            Ok(command) => {
+                let ticket = Ticket::said(command.action.verb().wire(), answer);
+                self.obey(command, ticket);
+            }
+            Err(fault) => Ticket::said("", answer).answer(&self.outbox, Err(fault)),
+        }
+    }
+
+    fn obey(&mut self, command: Command, ticket: Ticket) {
+        events::commanded(command.action.verb().wire(), &from(&command.origin), command.id.as_deref());
+        match command.action {
+            Action::Refresh => {
+                self.outbox.refresh();
+                self.arbitrate();
+                ticket.answer(&self.outbox, Ok(self.standing()));
+            }
+            Action::Cancel(named) => self.person(ticket, named, Event::Cancel),
+            Action::Retry(named) => {
+                let event = self.record.retry(&self.settings.device_id, &self.settings.groups);
+                self.person(ticket, named, event);
+            }
+            Action::Confirm(named) => match self.unconfirmed() {
+                Ok(()) => self.person(ticket, named, Event::Confirm),
+                Err(fault) => ticket.answer(&self.outbox, Err(fault)),
+            },
+            Action::Restart(_) | Action::Logs { .. } | Action::Diag | Action::Gc => {
+                let about = self.about();
+                let errand = Errand { ticket, action: command.action, about };
+                if let Err(refused) = self.commands.errands.take(errand) {
+                    let fault = Fault::new(Code::Busy, "other commands are being obeyed; try again later");
+                    refused.ticket.answer(&self.outbox, Err(fault));
+                }
+            }
+        }
+    }
+
+    /// A person's word to the machine.
+    fn person(&mut self, ticket: Ticket, named: Option<u64>, event: Event) {
+        let subject = self.record.rollout.state.generation();
+        if let Some(named) = named
+            && subject.is_none_or(|generation| generation.number != named)
+        {
+            let busy = subject.map_or("none".to_owned(), |generation| generation.number.to_string());
+            let message =
+                format!("the command is for generation {named}, and the passage here is that of {busy}");
+            return ticket.answer(&self.outbox, Err(Fault::new(Code::Conflict, &message)));
+        }
+        let before = self.record.rollout.clone();
+        self.feed(event);
+        if self.record.rollout == before {
+            let status = Status::of(&before.state).wire();
+            let message = format!("there is nothing to {} where the rollout is {status}", ticket.verb());
+            return ticket.answer(&self.outbox, Err(Fault::new(Code::Conflict, &message)));
+        }
+        self.commands.unanswered.push(ticket);
+    }
+
+    /// Whether something waits for a person's approval.
+    fn unconfirmed(&self) -> Result<(), Fault> {
+        let conflict = |message: &str| Err(Fault::new(Code::Conflict, message));
+        let state = &self.record.rollout.state;
+        let (target, generation) = match (state.place(), state.target()) {
+            // What a failed trial left for a look.
+            (Place::Kept, _) => return Ok(()),
+            (Place::BeforeSwitch, Some(target)) => (target, target.generation.number),
+            (Place::BeforeSwitch | Place::OnTrial | Place::GoingBack | Place::Ended, _) => {
+                return conflict("no update waits, so there is nothing to confirm");
+            }
+        };
+        match (target.gates.mode, target.approval) {
+            (Mode::Confirm, Approval::Pending) => Ok(()),
+            (Mode::Confirm, Approval::Given) => {
+                conflict(&format!("generation {generation} is confirmed already"))
+            }
+            (Mode::Soft | Mode::Force | Mode::Download, _) => {
+                conflict(&format!("generation {generation} asks for no confirmation"))
+            }
+        }
+    }
+
+    /// Starts errands, and answers what the journal holds by now.
+    pub(super) fn after_settling(&mut self) {
+        self.commands.errands.others_had_their_turn();
+        self.start_errands();
+        if self.commands.unanswered.is_empty() {
+            return;
+        }
+        let outcome = if self.journal.holds(&self.record) {
+            Ok(self.standing())
+        } else {
+            let message = "the command was taken, but the journal cannot be written: nothing comes of it until \
+                           it can";
+            Err(Fault::new(Code::Store, message).hint("make room on the disk of the state directory"))
+        };
+        for ticket in std::mem::take(&mut self.commands.unanswered) {
+            ticket.answer(&self.outbox, outcome.clone());
+        }
+    }
+
+    /// Starts errands that are in nobody's way.
+    pub(super) fn start_errands(&mut self) {
+        let downloading = matches!(self.record.rollout.state, State::Downloading { .. });
+        let refused = self.commands.errands.start(Now { doing: self.workers.doing(), downloading });
+        for (ticket, fault) in refused {
+            ticket.answer(&self.outbox, Err(fault));
+        }
+    }
+
+    /// Where things stand, in a few words for whoever gave a command.
+    fn standing(&self) -> Value {
+        let rollout = &self.record.rollout;
+        let number = rollout.state.generation().map(|generation| generation.number);
+        json!({
+            "status": Status::of(&rollout.state),
+            "gen": number,
+            "lastGood": rollout.active.as_ref().map(|active| active.generation.number),
+            "standing": Standing::of(rollout, self.link).to_string(),
+        })
+    }
+
+    /// What the record holds, in figures: for a diagnosis, without what workloads are told.
+    fn about(&self) -> Value {
+        let rollout = &self.record.rollout;
+        let scopes = self.record.accepted.iter().map(|(scope, wanted)| {
+            let generation = &wanted.target.generation;
+            json!({ "scope": scope.to_string(), "gen": generation.number, "rev": generation.rev })
+        });
+        json!({
+            "status": Status::of(&rollout.state),
+            "attempt": rollout.state.attempt(),
+            "error": rollout.state.fault(),
+            "active": rollout.active.as_ref().map(|active| &active.generation),
+            "fallback": rollout.fallback.as_ref().map(|fallback| &fallback.generation),
+            "candidate": rollout.candidate().map(|candidate| &candidate.generation),
+            "bad": rollout.bad.iter().map(|bad| json!({
+                "scope": bad.generation.scope, "gen": bad.generation.number, "code": bad.fault.code,
+            })).collect::<Vec<_>>(),
+            "accepted": scopes.collect::<Vec<_>>(),
+            "durable": self.journal.holds(&self.record),
+            "starts": self.record.epoch,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(text: &str, expected: Option<(&Origin, &str)>) {
+        let found = topic("tenant/coracle/v1", text);
+        let found = match &found {
+            Topic::Desired => None,
+            Topic::Command(origin, verb) => Some((origin, *verb)),
+        };
+        assert_eq!(found, expected, "{text}");
+    }
+
+    #[test]
+    fn a_topic_says_whose_command_it_is() {
+        let group = Origin::Group(GroupName::parse("eu").unwrap());
+        check("tenant/coracle/v1/d/board/desired", None);
+        check("tenant/coracle/v1/g/eu/desired", None);
+        check("tenant/coracle/v1/d/board/cmd/gc", Some((&Origin::Device, "gc")));
+        check("tenant/coracle/v1/g/eu/cmd/refresh", Some((&group, "refresh")));
+        check("tenant/coracle/v1/g/eu/cmd/refresh/x", None);
+    }
+}
