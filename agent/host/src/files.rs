@@ -109,12 +109,19 @@ pub fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
-/// Makes `dir` and what is missing above it, with `mode`; an existing one keeps its own.
+/// Makes `dir` and what is missing above it, with `mode`; an existing one keeps its own. Their names are durable when it
+/// returns: what is written durably into a directory is lost all the same when the directory's own name is.
 ///
 /// # Errors
 /// Whatever the system says.
 pub fn make_dir(dir: &Path, mode: u32) -> io::Result<()> {
-    DirBuilder::new().recursive(true).mode(mode).create(dir)
+    let missing = dir.ancestors().take_while(|dir| !dir.as_os_str().is_empty() && !dir.exists());
+    let missing = missing.collect::<Vec<_>>();
+    DirBuilder::new().recursive(true).mode(mode).create(dir)?;
+    for made in missing {
+        sync_dir(parent(made).unwrap_or(Path::new(".")))?;
+    }
+    Ok(())
 }
 
 /// Whether others may hold the lock at the same time.

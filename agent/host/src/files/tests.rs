@@ -67,3 +67,12 @@ fn a_second_holder_is_told_who_has_the_lock() {
     drop(shared);
     Lock::take(&path, Sharing::Exclusive).unwrap();
 }
+
+#[test]
+fn a_directory_is_made_with_what_is_missing_above_it_and_an_existing_one_is_left_alone() {
+    let dir = TempDir::new();
+    let deep = dir.path().join("a/b/c");
+    make_dir(&deep, 0o700).unwrap();
+    make_dir(&deep, 0o755).unwrap();
+    assert_eq!(fs::metadata(&deep).unwrap().mode() & 0o777, 0o700);
+}
