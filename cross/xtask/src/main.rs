@@ -8,7 +8,6 @@ mod build;
 mod ci;
 mod demo;
 mod deny;
-mod desired;
 mod emulated;
 mod interrupt;
 mod namespace;
@@ -20,6 +19,8 @@ mod words;
 
 use std::io;
 use std::process::ExitCode;
+
+use coracle_test_support::desired;
 
 /// A command, what it does, and the function that does it.
 type Command = (&'static str, &'static str, fn(&[String]) -> io::Result<()>);

@@ -10,6 +10,7 @@ pub mod archive;
 pub mod broker;
 pub mod caller;
 pub mod debian;
+pub mod desired;
 pub mod disk_log;
 pub mod emulated;
 pub mod faults;
