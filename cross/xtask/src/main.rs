@@ -6,6 +6,7 @@ mod bench;
 mod broker;
 mod build;
 mod ci;
+mod crash;
 mod demo;
 mod deny;
 mod emulated;
@@ -47,6 +48,11 @@ const COMMANDS: &[Command] = &[
         "deny",
         "check licenses and sources of dependencies; with --advisories also known vulnerabilities",
         deny::command,
+    ),
+    (
+        "crash",
+        "replay every write of the agent to its disk, cut the power in between, and recover; --short, --seed N",
+        crash::command,
     ),
     ("tidy", "check the shape of the tree: arrows, sizes, words", tidy::command),
 ];

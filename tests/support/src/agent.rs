@@ -123,6 +123,11 @@ impl Board {
         self.agent.as_mut()
     }
 
+    /// The agent, which is the caller's to end from now on.
+    pub fn take_agent(&mut self) -> Option<Running> {
+        self.agent.take()
+    }
+
     /// Stops the agent as an init system would; workloads go on.
     pub fn stop(&mut self) -> io::Result<()> {
         match self.agent.take() {
