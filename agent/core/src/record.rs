@@ -36,6 +36,9 @@ pub struct Record {
     /// Set while a person at the board holds every rollout; it shows as a closed gate.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hold: Option<Hold>,
+    /// The same, by commands over the broker: whom each was for.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub holds: BTreeMap<Scope, Hold>,
 }
 
 /// A person's word that no rollout goes on here. What is on trial already is brought to its end.
@@ -119,6 +122,17 @@ impl Record {
     #[must_use]
     pub fn retry(&self, device: &DeviceId, groups: &[GroupName]) -> Event {
         Event::Retry(self.winner(device, groups).map(|(wanted, _)| wanted.target.clone()))
+    }
+
+    /// Why no rollout goes on here: in the words of a person at the board, and of the operators of `device` and its
+    /// `groups`; `None` where nobody holds them. What was said for a group that the board has left counts no more.
+    #[must_use]
+    pub fn held(&self, device: &DeviceId, groups: &[GroupName]) -> Option<String> {
+        let here = self.hold.iter().map(|hold| hold.why().to_owned());
+        let mine = self.holds.iter().filter(|(scope, _)| scope.is_of(device, groups));
+        let afar = mine.map(|(scope, hold)| format!("for {scope}, {}", hold.why()));
+        let all: Vec<String> = here.chain(afar).collect();
+        (!all.is_empty()).then(|| all.join("; "))
     }
 
     /// The saved form: JSON with its version.

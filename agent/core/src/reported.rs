@@ -137,6 +137,9 @@ pub struct State {
     pub last_good: Option<Good>,
     /// Generations that failed here.
     pub bad: Vec<Bad>,
+    /// Why people hold every rollout here; absent where nobody does.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub held: Option<String>,
     /// Bytes of the store's file system.
     pub disk: Disk,
     /// The board's own figures, as its telemetry has them.

@@ -96,6 +96,14 @@ impl Commanded {
         reply["result"].clone()
     }
 
+    /// The same for the group `eu`.
+    #[track_caller]
+    pub(super) fn group(&self, verb: &str, args: &Value) -> Value {
+        let reply = self.reply(verb, &self.send("g/eu", verb, args));
+        assert_eq!(reply["ok"], true, "{reply:#}");
+        reply["result"].clone()
+    }
+
     /// The code of the error of a command that is not obeyed.
     #[track_caller]
     fn refused(&self, verb: &str, args: &Value) -> String {
@@ -220,6 +228,8 @@ fn what_should_not_be_obeyed_is_answered_with_a_word_on_why_and_moves_nothing() 
         false,
     );
     answered("restart", &json!("more"), "SCHEMA");
+    bed.publish(&own, "rollback", &command("old-software", &json!({})).to_string(), false);
+    answered("rollback", &json!("old-software"), "UNKNOWN_VERB");
     bed.publish(&own, "format-disk", &command("unknown", &json!({})).to_string(), false);
     answered("format-disk", &json!("unknown"), "UNKNOWN_VERB");
     let twice = command("twice", &json!({"lines": 1, "workload": "site.web"})).to_string();
@@ -253,7 +263,7 @@ fn a_command_that_the_broker_kept_is_not_obeyed() {
 }
 
 #[test]
-fn the_boards_of_a_group_are_refreshed_and_nothing_else() {
+fn the_boards_of_a_group_are_refreshed_and_not_restarted() {
     let bed = Commanded::with("grouped", "5", "groups = [\"eu\"]\n");
     let before = bed.bench.process("site.web");
     bed.publish("g/eu", "restart", &command("all", &json!({"workload": "site.web"})).to_string(), false);

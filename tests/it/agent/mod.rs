@@ -20,3 +20,4 @@ mod policy;
 mod secured;
 mod service;
 mod turns;
+mod words;

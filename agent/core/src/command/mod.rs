@@ -28,6 +28,8 @@ pub const LIFE_S_MAX: u64 = 300;
 pub const LINES: usize = 100;
 /// Lines of a log that may be asked for; the bound of a reply is reached long before.
 pub const LINES_MAX: usize = 1000;
+/// Characters of the reason of a hold.
+pub const REASON_CHARS_MAX: usize = 100;
 /// Seconds over which the boards of a group obey: an hour.
 pub const SPREAD_S_MAX: u64 = 3600;
 /// The same for `refresh`, where nobody says how many: every board of the group publishes.
@@ -52,6 +54,10 @@ pub enum Verb {
     Diag,
     /// Remove from the store what nothing needs.
     Gc,
+    /// Let no rollout go on here, or let them go on again.
+    Hold,
+    /// Bring back the good deployment before this one.
+    Rollback,
 }
 
 impl Verb {
@@ -65,6 +71,8 @@ impl Verb {
         Self::Logs,
         Self::Diag,
         Self::Gc,
+        Self::Hold,
+        Self::Rollback,
     ];
 
     /// The word on the wire.
@@ -79,6 +87,8 @@ impl Verb {
             Self::Logs => "logs",
             Self::Diag => "diag",
             Self::Gc => "gc",
+            Self::Hold => "hold",
+            Self::Rollback => "rollback",
         }
     }
 
@@ -88,21 +98,14 @@ impl Verb {
         Self::ALL.iter().copied().find(|verb| verb.wire() == word)
     }
 
-    /// Whether it is taken from there. What one message can do to a whole group is little.
+    /// Whether it is taken from there. What one message can do to a whole group is little, and old software comes back
+    /// by the word of a person at the board alone: nothing proves who speaks over the broker.
     #[must_use]
     pub fn is_for(self, origin: &Origin) -> bool {
-        match (self, origin) {
-            (_, Origin::Device | Origin::Console) | (Self::Refresh, Origin::Group(_)) => true,
-            (
-                Self::Cancel
-                | Self::Retry
-                | Self::Restart
-                | Self::Confirm
-                | Self::Logs
-                | Self::Diag
-                | Self::Gc,
-                Origin::Group(_),
-            ) => false,
+        match origin {
+            Origin::Console => true,
+            Origin::Device => self != Self::Rollback,
+            Origin::Group(_) => self == Self::Refresh || self == Self::Hold,
         }
     }
 }
@@ -161,6 +164,12 @@ pub enum Action {
     Diag,
     /// Remove from the store what nothing needs.
     Gc,
+    /// Let no rollout go on here, and why.
+    Hold(String),
+    /// Let rollouts go on again, as far as whoever asks held them.
+    Release,
+    /// Bring back the good deployment before this one; where a generation is named, it must be the one that comes back.
+    Rollback(Option<u64>),
 }
 
 impl Action {
@@ -176,6 +185,8 @@ impl Action {
             Self::Logs { .. } => Verb::Logs,
             Self::Diag => Verb::Diag,
             Self::Gc => Verb::Gc,
+            Self::Hold(_) | Self::Release => Verb::Hold,
+            Self::Rollback(_) => Verb::Rollback,
         }
     }
 }

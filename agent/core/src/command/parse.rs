@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::{Action, Command, LIFE_S_MAX, LINES, LINES_MAX, Origin, REFRESH_SPREAD_S, SCHEMA, SPREAD_S_MAX};
-use super::{Verb, Which, intake};
+use super::{Action, Command, LIFE_S_MAX, LINES, LINES_MAX, Origin, REASON_CHARS_MAX, REFRESH_SPREAD_S};
+use super::{SCHEMA, SPREAD_S_MAX, Verb, Which, intake};
 use crate::fault::{Code, Fault};
 use crate::fields::{Fields, identifier, schema};
 use crate::ident::{ProjectName, WorkloadId};
@@ -95,6 +95,8 @@ fn action(verb: Verb, mut args: Fields) -> Result<Action, Fault> {
         }
         Verb::Diag => Action::Diag,
         Verb::Gc => Action::Gc,
+        Verb::Hold => hold(&mut args)?,
+        Verb::Rollback => Action::Rollback(generation(&mut args)?),
     };
     args.end()?;
     Ok(action)
@@ -102,6 +104,23 @@ fn action(verb: Verb, mut args: Fields) -> Result<Action, Fault> {
 
 fn generation(args: &mut Fields) -> Result<Option<u64>, Fault> {
     args.number("gen", 0, u64::MAX)
+}
+
+fn hold(args: &mut Fields) -> Result<Action, Fault> {
+    let reason = args.text("reason")?;
+    if args.flag("release")?.unwrap_or(false) {
+        return match reason {
+            None => Ok(Action::Release),
+            Some(_) => Err(schema("args", "say release and a reason: a release needs none")),
+        };
+    }
+    let reason = reason.unwrap_or_default();
+    // It is shown on terminals and in every state document.
+    if reason.chars().count() > REASON_CHARS_MAX || reason.chars().any(char::is_control) {
+        let rule = format!("is not one line of at most {REASON_CHARS_MAX} characters");
+        return Err(schema(&args.path("reason"), &rule));
+    }
+    Ok(Action::Hold(reason))
 }
 
 fn which(args: &mut Fields) -> Result<Which, Fault> {

@@ -68,6 +68,13 @@ fn each_verb_takes_its_own_arguments_and_no_others() {
     asks("logs", &json!({"workload": "shop.web", "lines": 3}), Ok(few));
     asks("diag", &json!({}), Ok(Action::Diag));
     asks("gc", &json!({}), Ok(Action::Gc));
+    asks("hold", &json!({}), Ok(Action::Hold(String::new())));
+    asks(
+        "hold",
+        &json!({"reason": "moving house", "release": false}),
+        Ok(Action::Hold("moving house".into())),
+    );
+    asks("hold", &json!({"release": true}), Ok(Action::Release));
 
     asks("refresh", &json!({"spread": 5}), Err("args.spread is not a key this agent knows"));
     asks("gc", &json!({"all": true}), Err("args.all is not a key this agent knows"));
@@ -79,6 +86,11 @@ fn each_verb_takes_its_own_arguments_and_no_others() {
     asks("restart", &json!({"workload": "web"}), Err("args.workload is not of the form project.service"));
     asks("restart", &json!({"workload": "../x"}), Err("args.workload is not of the form project.service"));
     asks("logs", &json!({}), Err("args.workload is missing"));
+    let both = json!({"release": true, "reason": "done"});
+    asks("hold", &both, Err("args say release and a reason: a release needs none"));
+    let rule = "args.reason is not one line of at most 100 characters";
+    asks("hold", &json!({"reason": "x".repeat(101)}), Err(rule));
+    asks("hold", &json!({"reason": "a\u{1b}[2J"}), Err(rule));
     asks(
         "logs",
         &json!({"workload": "shop.web", "lines": 0}),
@@ -94,7 +106,7 @@ fn a_word_that_is_no_verb_is_answered_with_those_there_are() {
     assert_eq!((refusal.fault.code, refusal.id.as_deref()), (Code::UnknownVerb, Some("a")));
     assert_eq!(
         refusal.fault.hint.as_deref(),
-        Some("there are refresh, cancel, retry, restart, confirm, logs, diag, gc")
+        Some("there are refresh, cancel, retry, restart, confirm, logs, diag, gc, hold")
     );
     assert_eq!(console(br#"{"verb":"reboot"}"#).unwrap_err().code, Code::UnknownVerb);
     for line in ["", "{", "[]", "\"gc\"", "{}", r#"{"verb":7}"#, r#"{"verb":"gc","id":"a"}"#] {
@@ -103,6 +115,14 @@ fn a_word_that_is_no_verb_is_answered_with_those_there_are() {
     for verb in Verb::ALL {
         assert_eq!(Verb::parse(verb.wire()), Some(*verb));
     }
+}
+
+#[test]
+fn old_software_comes_back_by_the_word_of_a_person_at_the_board_alone() {
+    let said = console(br#"{"verb":"rollback","args":{"gen":41}}"#).unwrap();
+    assert_eq!(said.action, Action::Rollback(Some(41)));
+    let sent = send(&mut Intake::default(), &Origin::Device, "rollback", &document("a", &json!({})));
+    assert_eq!(sent.unwrap_err().fault.code, Code::UnknownVerb);
 }
 
 #[track_caller]
@@ -212,7 +232,7 @@ fn a_flood_is_cut_told_of_now_and_then_and_ends() {
 }
 
 #[test]
-fn a_group_can_be_refreshed_over_a_time_and_nothing_else() {
+fn a_group_can_be_refreshed_over_a_time_and_held_and_nothing_else() {
     let mut intake = Intake::default();
     let refresh = send(&mut intake, &group(), "refresh", &document("a", &json!({"spread": 1000}))).unwrap();
     assert_eq!((refresh.origin, refresh.action), (group(), Action::Refresh));
@@ -223,7 +243,10 @@ fn a_group_can_be_refreshed_over_a_time_and_nothing_else() {
     assert!((0..20).any(|id| delay(&id.to_string(), &json!({"spread": 1000})) != refresh.delay_s));
     assert!((0..20).all(|id| delay(&id.to_string(), &json!({})) < REFRESH_SPREAD_S));
     assert_eq!(delay("a", &json!({"spread": 0})), 0);
-    for verb in Verb::ALL.iter().filter(|verb| **verb != Verb::Refresh) {
+    let hold =
+        send(&mut Intake::default(), &group(), "hold", &document("a", &json!({"reason": "stop"}))).unwrap();
+    assert_eq!((hold.action, hold.delay_s), (Action::Hold("stop".into()), 0));
+    for verb in Verb::ALL.iter().filter(|verb| ![Verb::Refresh, Verb::Hold].contains(verb)) {
         let refusal =
             send(&mut Intake::default(), &group(), verb.wire(), &document("a", &json!({}))).unwrap_err();
         assert_eq!((refusal.fault.code, refusal.told), (Code::UnknownVerb, false), "{verb:?}");

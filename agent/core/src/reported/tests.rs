@@ -39,6 +39,7 @@ fn state(services: usize) -> State {
         running: Running { number: Some(41), projects },
         last_good: Some(Good { number: 41 }),
         bad: vec![Bad { number: 40, code: Code::HealthTimeout }],
+        held: None,
         disk: Disk { free: 812_000_000, owned: 164_000_000 },
         board: serde_json::json!({"load": [0.1, 0.2, 0.3]}),
         truncated: false,

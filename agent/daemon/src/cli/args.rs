@@ -34,6 +34,12 @@ pub(super) enum Command {
     Cancel(Passage),
     /// Try an update again that failed, was left as it is, rolled back or canceled.
     Retry(Passage),
+    /// Bring back the good deployment before this one; images are in the store, no network is needed.
+    Rollback(Rollback),
+    /// Let no update go on here, or let them go on again.
+    Hold(Hold),
+    /// Show the updates that this board has seen, with their ends and reasons.
+    History(Json),
     /// Have the agent report anew and look for documents again.
     Refresh(Json),
     /// Stop a workload, or all of a project, and start it as it was.
@@ -86,6 +92,30 @@ pub(super) struct Passage {
     /// Only if it is this generation's.
     #[arg(long, value_name = "NUMBER")]
     pub(super) generation: Option<u64>,
+    /// Write one JSON value instead of text.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `coracle rollback`.
+#[derive(Debug, Args)]
+pub(super) struct Rollback {
+    /// Do not ask.
+    #[arg(short, long)]
+    pub(super) yes: bool,
+    /// Write one JSON value instead of text.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `coracle hold`.
+#[derive(Debug, Args)]
+pub(super) struct Hold {
+    /// Let updates go on again.
+    #[arg(long, conflicts_with = "reason")]
+    pub(super) release: bool,
+    /// Why, for whoever asks what an update waits for.
+    pub(super) reason: Option<String>,
     /// Write one JSON value instead of text.
     #[arg(long)]
     pub(super) json: bool,

@@ -1,20 +1,25 @@
-//! The words for a running agent: `confirm`, `cancel`, `retry`, `refresh`, `restart` and `diag`.
+//! The words for a running agent: `confirm`, `cancel`, `retry`, `rollback`, `hold`, `refresh`, `restart` and `diag`.
 //!
 //! They are the commands of the MQTT contract, said at the board.
 
 use std::collections::BTreeSet;
+use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 use std::time::Duration;
 
 use coracle_core::command::Verb;
+use coracle_core::deployment::Deployment;
 use coracle_core::ident::ProjectName;
 use coracle_host::control::{self, AskError};
 use serde_json::{Value, json};
 
-use super::args::{Json, Passage, Restart};
+use super::args::{Hold, Json, Passage, Restart, Rollback};
 use super::{context, out};
 use crate::config::Settings;
+use crate::engine::Journal;
 use crate::exit::{Exit, Failure};
 
+/// Bytes of a person's answer to a question.
+const ANSWER_BYTES_MAX: u64 = 64;
 /// How long the agent may take for what it answers at once, the journal's write included.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The same where a workload must stop first: its grace period may be an hour.
@@ -38,6 +43,59 @@ pub(super) fn retry(settings: &Settings, args: &Passage) -> Result<Exit, Failure
 fn passage(settings: &Settings, verb: Verb, args: &Passage) -> Result<Exit, Failure> {
     let given = args.generation.map_or_else(|| json!({}), |generation| json!({ "gen": generation }));
     told(&ask(settings, verb, &given, PATIENCE)?, args.json)
+}
+
+/// Brings back the good deployment before this one.
+pub(super) fn rollback(settings: &Settings, args: &Rollback) -> Result<Exit, Failure> {
+    let record =
+        Journal::peek(&settings.state_dir).map_err(|error| Failure::new(Exit::Unexpected, &error))?;
+    let number = |deployment: &Deployment| deployment.generation.number;
+    let back = record.rollout.way_back().map(number);
+    // Without one the agent says why; what it brings back must be what the person saw.
+    let given = back.map_or_else(|| json!({}), |back| json!({ "gen": back }));
+    if let Some(back) = back
+        && !args.yes
+        && !agreed(record.rollout.on_trial().or(record.rollout.active.as_ref()).map(number), back)?
+    {
+        out::note("nothing was changed");
+        return Ok(Exit::Unexpected);
+    }
+    told(&ask(settings, Verb::Rollback, &given, PATIENCE)?, args.json)
+}
+
+/// Asks the person at the terminal.
+fn agreed(from: Option<u64>, to: u64) -> Result<bool, Failure> {
+    let what = match from {
+        Some(from) => format!("generation {from} is stopped, and generation {to} comes back"),
+        None => format!("generation {to} comes back"),
+    };
+    if !io::stdin().is_terminal() {
+        return Err(Failure::usage(format!("{what}: say --yes where nobody can be asked")));
+    }
+    out::note(format_args!("{what}; type yes to go on:"));
+    let mut answer = String::new();
+    let read = io::stdin().lock().take(ANSWER_BYTES_MAX).read_line(&mut answer);
+    read.map_err(|error| Failure::unexpected(format!("failed to read the answer: {error}")))?;
+    Ok(answer.trim() == "yes")
+}
+
+/// Holds updates back, or lets them go on.
+pub(super) fn hold(settings: &Settings, args: &Hold) -> Result<Exit, Failure> {
+    let given = match (&args.reason, args.release) {
+        (_, true) => json!({ "release": true }),
+        (Some(reason), false) => json!({ "reason": reason }),
+        (None, false) => json!({}),
+    };
+    let result = ask(settings, Verb::Hold, &given, PATIENCE)?;
+    if args.json {
+        out::json(&result);
+        return Ok(Exit::Done);
+    }
+    match result.get("held").and_then(Value::as_str) {
+        Some(why) => out::line(format_args!("updates are held: {why}")),
+        None => out::line("updates go on"),
+    }
+    Ok(Exit::Done)
 }
 
 /// Has everything told anew.

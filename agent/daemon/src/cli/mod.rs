@@ -7,6 +7,7 @@ pub(crate) mod context;
 mod control;
 pub(crate) mod doctor;
 mod exec;
+mod history;
 mod images;
 mod inspect;
 mod manual;
@@ -68,6 +69,9 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {
         Command::Confirm(args) => control::confirm(&board()?, args),
         Command::Cancel(args) => control::cancel(&board()?, args),
         Command::Retry(args) => control::retry(&board()?, args),
+        Command::Rollback(args) => control::rollback(&board()?, args),
+        Command::Hold(args) => control::hold(&board()?, args),
+        Command::History(args) => history::history(&board()?, args),
         Command::Refresh(args) => control::refresh(&board()?, args),
         Command::Restart(args) => control::restart(&board()?, args),
         Command::Diag(args) => control::diag(&board()?, args),

@@ -168,7 +168,10 @@ fn slot(action: &Action) -> Slot {
         | Action::Refresh
         | Action::Cancel(_)
         | Action::Retry(_)
-        | Action::Confirm(_) => Slot::Look,
+        | Action::Confirm(_)
+        | Action::Hold(_)
+        | Action::Release
+        | Action::Rollback(_) => Slot::Look,
     }
 }
 
@@ -192,7 +195,13 @@ fn run(hands: &Hands, action: &Action, about: &Value) -> Result<Value, Fault> {
         Action::Gc => collect(hands),
         Action::Diag => Ok(diagnosis(hands, about)),
         // The loop answers these itself.
-        Action::Refresh | Action::Cancel(_) | Action::Retry(_) | Action::Confirm(_) => Ok(about.clone()),
+        Action::Refresh
+        | Action::Cancel(_)
+        | Action::Retry(_)
+        | Action::Confirm(_)
+        | Action::Hold(_)
+        | Action::Release
+        | Action::Rollback(_) => Ok(about.clone()),
     }
 }
 

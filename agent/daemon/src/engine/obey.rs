@@ -1,10 +1,12 @@
 //! What a command makes of the agent: a word to the machine, an errand beside the loop, or an answer at once.
 
 use coracle_core::command::{Action, Command, Message, Origin, console};
+use coracle_core::desired::Scope;
 use coracle_core::fault::{Code, Fault};
 use coracle_core::gate::{Approval, Mode};
 use coracle_core::ident::GroupName;
 use coracle_core::limits::COMMAND_BYTES_MAX;
+use coracle_core::record::Hold;
 use coracle_core::reported::Status;
 use coracle_core::rollout::{Event, Place, State};
 use coracle_core::standing::Standing;
@@ -100,6 +102,9 @@ impl Engine {
                 Ok(()) => self.person(ticket, named, Event::Confirm),
                 Err(fault) => ticket.answer(&self.outbox, Err(fault)),
             },
+            Action::Hold(why) => self.hold(ticket, &command.origin, Some(&why)),
+            Action::Release => self.hold(ticket, &command.origin, None),
+            Action::Rollback(named) => self.roll_back(ticket, named),
             Action::Restart(_) | Action::Logs { .. } | Action::Diag | Action::Gc => {
                 let about = self.about();
                 let errand = Errand { ticket, action: command.action, about };
@@ -109,6 +114,42 @@ impl Engine {
                 }
             }
         }
+    }
+
+    /// Nothing new goes on here, or goes on again; whoever lets go lets go of the own hold alone.
+    fn hold(&mut self, ticket: Ticket, origin: &Origin, why: Option<&str>) {
+        let hold = why.map(|why| Hold::new(self.clock.wall(), why));
+        let scope = match origin {
+            Origin::Console => None,
+            Origin::Device => Some(Scope::Device(self.settings.device_id.clone())),
+            Origin::Group(group) => Some(Scope::Group(group.clone())),
+        };
+        match (scope, hold) {
+            (None, hold) => self.record.hold = hold,
+            (Some(scope), Some(hold)) => drop(self.record.holds.insert(scope, hold)),
+            (Some(scope), None) => drop(self.record.holds.remove(&scope)),
+        }
+        self.outbox.changed();
+        self.commands.unanswered.push(ticket);
+    }
+
+    /// The good deployment before this one comes back.
+    fn roll_back(&mut self, ticket: Ticket, named: Option<u64>) {
+        let back = self.record.rollout.way_back().map(|back| back.generation.number);
+        let conflict = match (back, named) {
+            (Some(back), Some(named)) if back != named => {
+                format!("what would come back is generation {back}, and not {named}")
+            }
+            (Some(_), _) => return self.person(ticket, None, Event::RollBack),
+            (None, _) if self.record.rollout.is_rolling_back() => {
+                "a roll back is under way already".to_owned()
+            }
+            (None, _) => {
+                "there is no good deployment to go back to: none was before this one, or it was left as bad"
+                    .to_owned()
+            }
+        };
+        ticket.answer(&self.outbox, Err(Fault::new(Code::Conflict, &conflict)));
     }
 
     /// A person's word to the machine.
@@ -191,6 +232,7 @@ impl Engine {
             "status": Status::of(&rollout.state),
             "gen": number,
             "lastGood": rollout.active.as_ref().map(|active| active.generation.number),
+            "held": self.record.held(&self.settings.device_id, &self.settings.groups),
             "standing": Standing::of(rollout, self.link).to_string(),
         })
     }

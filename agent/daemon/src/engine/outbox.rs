@@ -196,6 +196,11 @@ impl Outbox {
         self.event(Status::of(&at.state), Status::Rejected, None, Some(fault));
     }
 
+    /// Something of the state changed that is no passage.
+    pub(super) fn changed(&mut self) {
+        self.soon(DEBOUNCE);
+    }
+
     /// Tells everything retained anew, and has the broker hand out what it retained.
     pub(super) fn refresh(&mut self) {
         if let Some(handle) = &self.handle {

@@ -98,6 +98,7 @@ pub(super) fn state(record: &Record, facts: &Facts<'_>) -> State {
             .iter()
             .map(|bad| Bad { number: bad.generation.number, code: bad.fault.code })
             .collect(),
+        held: record.held(facts.device, facts.groups),
         disk: Disk { free: space.map_or(0, |space| space.free_bytes), owned: facts.owned },
         board: serde_json::to_value(telemetry::look()).unwrap_or_default(),
         truncated: false,

@@ -6,7 +6,7 @@ use coracle_core::deployment::Deployment;
 use coracle_core::gate::{self, Phase, Reason};
 use coracle_core::ident::WorkloadId;
 use coracle_core::oci::Platform;
-use coracle_core::record::{Hold, Record};
+use coracle_core::record::Record;
 use coracle_core::rollout::{self, Event, Work};
 use coracle_core::standing::{Link, Standing};
 use coracle_host::channel::ChannelEvent;
@@ -373,6 +373,7 @@ impl Engine {
                 | Work::Watch(..) => return,
             };
             let inhibitors = self.inhibitors();
+            let held = self.record.held(&self.settings.device_id, &self.settings.groups);
             let facts = gate::Facts {
                 device: self.settings.device_id.as_str(),
                 now: self.clock.steady(),
@@ -380,7 +381,7 @@ impl Engine {
                 inhibitors: &inhibitors,
                 free_bytes: disk::space(&self.settings.state_dir).ok().map(|space| space.free_bytes),
                 approval: target.approval,
-                held: self.record.hold.as_ref().map(Hold::why),
+                held: held.as_deref(),
                 lock: self.turns.closed(),
             };
             let reasons = gate::closed(&target.gates, &facts, phase);
