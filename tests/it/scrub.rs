@@ -103,7 +103,7 @@ fn harmed(harm: impl Fn(&Path), told: &[&str]) {
 }
 
 /// Changes the file in its place and gives it back its times, as a disk that rots does.
-fn flip(path: &Path, at: u64) {
+pub(crate) fn flip(path: &Path, at: u64) {
     let times = fs::metadata(path).unwrap();
     let mut file = File::options().read(true).write(true).open(path).unwrap();
     let mut byte = [0];

@@ -67,15 +67,26 @@ pub(crate) fn forget(state_dir: &Path, id: &WorkloadId) -> io::Result<()> {
 
 /// Every remembered workload; a file that cannot be read is passed over and stays for a person to look at.
 pub(crate) fn all(state_dir: &Path) -> Vec<Local> {
+    files_of(state_dir).into_iter().filter_map(|path| read(state_dir, &path)).collect()
+}
+
+/// The files that cannot be read.
+pub(crate) fn damaged(state_dir: &Path) -> Vec<PathBuf> {
+    files_of(state_dir).into_iter().filter(|path| read(state_dir, path).is_none()).collect()
+}
+
+fn files_of(state_dir: &Path) -> Vec<PathBuf> {
     let Ok(entries) = std::fs::read_dir(dir(state_dir)) else { return Vec::new() };
-    let read = |path: PathBuf| {
-        let bytes = files::read_bounded(&path, FILE_BYTES_MAX).ok()??;
-        let local: Local = serde_json::from_slice(&bytes).ok()?;
-        // What a power cut left of a write has another name: nobody was told that it is remembered, nor could it be
-        // forgotten.
-        (local.version == VERSION && path == self::path(state_dir, &local.id)).then_some(local)
-    };
-    entries.flatten().filter_map(|entry| read(entry.path())).collect()
+    // What a power cut left of a write has another name: nobody was told that it is remembered, nor could it be
+    // forgotten.
+    let ours = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "json");
+    entries.flatten().map(|entry| entry.path()).filter(ours).collect()
+}
+
+fn read(state_dir: &Path, path: &Path) -> Option<Local> {
+    let bytes = files::read_bounded(path, FILE_BYTES_MAX).ok()??;
+    let local: Local = serde_json::from_slice(&bytes).ok()?;
+    (local.version == VERSION && path == self::path(state_dir, &local.id)).then_some(local)
 }
 
 /// After a boot: starts what is remembered and not known to the supervisor. One that fails hinders no other.
@@ -122,6 +133,7 @@ mod tests {
         std::fs::copy(dir.join("local/local.web.json"), dir.join("local/.new-1-1")).unwrap();
         let kept: Vec<_> = all(&dir).into_iter().map(|local| local.id).collect();
         assert_eq!(kept, [id("web")]);
+        assert_eq!(damaged(&dir), [dir.join("local/local.damaged.json")]);
         std::fs::remove_dir_all(&dir).unwrap();
     }
 

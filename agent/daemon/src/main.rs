@@ -10,6 +10,7 @@ mod faults;
 mod images;
 mod local;
 mod retain;
+mod scrub;
 mod shim;
 mod units;
 

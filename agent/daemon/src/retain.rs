@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use coracle_core::deployment::Deployment;
+use coracle_core::deployment::{Deployment, PinnedImage};
 use coracle_core::oci::Digest;
 use coracle_core::record::Record;
 use coracle_host::store::{Collected, Store, StoreError};
@@ -17,12 +17,7 @@ use crate::local;
 /// # Errors
 /// [`JournalError`]: with an unreadable record nothing may be called needless.
 pub(crate) fn needed(settings: &Settings, supervisor: &Supervisor) -> Result<BTreeSet<Digest>, JournalError> {
-    let record = Journal::peek(&settings.state_dir)?;
-    let mut manifests = of_record(&record);
-    let units = supervisor.list().into_iter().filter_map(|status| supervisor.unit(&status.id).ok());
-    manifests.extend(units.map(|unit| unit.workload.image.manifest));
-    manifests.extend(local::all(&settings.state_dir).into_iter().map(|local| local.workload.image.manifest));
-    Ok(manifests)
+    Ok(pinned(settings, supervisor)?.into_iter().map(|image| image.manifest).collect())
 }
 
 /// Why the store was not collected.
@@ -50,9 +45,27 @@ pub(crate) fn collect(
     Ok(alone.collect(&needed(settings, supervisor)?)?)
 }
 
-fn of_record(record: &Record) -> BTreeSet<Digest> {
-    let images = |deployment: &Deployment| -> Vec<Digest> {
-        deployment.workloads.values().map(|workload| workload.image.manifest).collect()
+/// The images that the record or a workload on this board needs.
+///
+/// # Errors
+/// [`JournalError`] of a record that cannot be read.
+pub(crate) fn pinned(settings: &Settings, supervisor: &Supervisor) -> Result<Vec<PinnedImage>, JournalError> {
+    let record = Journal::peek(&settings.state_dir)?;
+    let mut images = of_record(&record);
+    images.extend(pinned_without_journal(settings, supervisor));
+    Ok(images)
+}
+
+/// The images of the workloads there are, and of those that people want back after a boot.
+pub(crate) fn pinned_without_journal(settings: &Settings, supervisor: &Supervisor) -> Vec<PinnedImage> {
+    let units = supervisor.list().into_iter().filter_map(|status| supervisor.unit(&status.id).ok());
+    let locals = local::all(&settings.state_dir).into_iter().map(|local| local.workload.image);
+    units.map(|unit| unit.workload.image).chain(locals).collect()
+}
+
+fn of_record(record: &Record) -> Vec<PinnedImage> {
+    let images = |deployment: &Deployment| -> Vec<PinnedImage> {
+        deployment.workloads.values().map(|workload| workload.image.clone()).collect()
     };
     record.rollout.needed().flat_map(images).collect()
 }

@@ -16,6 +16,7 @@ pub mod fleet_lock;
 pub mod kernel;
 pub mod mounts;
 pub mod notify;
+pub mod priority;
 pub mod probe;
 pub mod process;
 pub mod registry;

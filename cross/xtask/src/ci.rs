@@ -4,7 +4,7 @@ use std::io;
 use std::process::Command;
 use std::time::Instant;
 
-use crate::{build, deny, powercut, setup, tidy};
+use crate::{build, deny, powercut, repair, setup, tidy};
 
 type Step = (&'static str, fn() -> io::Result<()>);
 
@@ -21,6 +21,7 @@ const STEPS: &[Step] = &[
     ("size", || build::size(&[])),
     ("powercut", || powercut::command(&powercut::SHORT.map(String::from))),
     ("crash", || own(&["crash", "--short"])),
+    ("repair", || repair::command(&[])),
     ("test", || own(&["test"])),
 ];
 

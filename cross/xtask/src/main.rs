@@ -13,6 +13,7 @@ mod emulated;
 mod interrupt;
 mod namespace;
 mod powercut;
+mod repair;
 mod setup;
 mod test;
 mod tidy;
@@ -40,6 +41,11 @@ const COMMANDS: &[Command] = &[
         "bench",
         "measure everything that is promised, beside podman, containerd and docker; --json",
         bench::command,
+    ),
+    (
+        "repair",
+        "flip bytes of a large store and have them found and repaired; --flips N --seed S",
+        repair::command,
     ),
     ("build", "build the static release binary, for amd64 or a triple of cross/targets.toml", build::command),
     ("size", "build it and hold it against its budget", build::size),

@@ -20,4 +20,5 @@ mod policy;
 mod secured;
 mod service;
 mod turns;
+mod verify;
 mod words;

@@ -66,6 +66,8 @@ pub(super) enum Command {
     Images(Json),
     /// Remove images and layers that no workload needs.
     Prune(Json),
+    /// Check whether the store still holds what was put into it, and fetch again what it does not.
+    Verify(Verify),
     /// Check whether this board has what containers need.
     Doctor(Doctor),
     /// Show what this board can execute, and why an image fits or does not.
@@ -339,6 +341,26 @@ pub(super) struct Exec {
 pub(super) struct Name {
     /// The workload.
     pub(super) name: String,
+}
+
+/// `coracle verify`.
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    /// Only these images, or layers by the first digits of their diff IDs.
+    #[arg(value_name = "REF|LAYER")]
+    pub(super) names: Vec<String>,
+    /// Fetch what is damaged again, and nothing else.
+    #[arg(long)]
+    pub(super) repair: bool,
+    /// Take layers that have no list, unpacked by earlier versions, for damaged.
+    #[arg(long)]
+    pub(super) unlisted: bool,
+    /// Restart workloads that still run on a damaged copy of what was repaired.
+    #[arg(long)]
+    pub(super) restart: bool,
+    /// Write one JSON value instead of text.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// `coracle doctor`.

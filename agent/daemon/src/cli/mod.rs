@@ -17,6 +17,7 @@ mod progress;
 mod pull;
 mod run;
 mod status;
+mod verify;
 mod workloads;
 
 use clap::{CommandFactory as _, Parser as _};
@@ -85,6 +86,7 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {
         Command::Attach(args) => attach::attach(&board()?, args),
         Command::Images(args) => images::images(&board()?, args),
         Command::Prune(args) => images::prune(&board()?, args),
+        Command::Verify(args) => verify::verify(&board()?, args),
         Command::Doctor(args) => inspect::examine(&inspected()?, args),
         Command::Platform(args) if args.explain.is_none() => inspect::explain(&inspected()?, args),
         Command::Platform(args) => inspect::explain(&board()?, args),

@@ -15,6 +15,12 @@ pub(crate) fn note(text: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
+/// Writes to standard error without ending the line: a word that another one replaces.
+pub(crate) fn draw(text: impl Display) {
+    let mut stderr = io::stderr().lock();
+    let _ = write!(stderr, "{text}").and_then(|()| stderr.flush());
+}
+
 /// Writes one JSON value to standard output, indented for a person at a terminal.
 pub(crate) fn json(value: &serde_json::Value) {
     if io::stdout().is_terminal() { line(format_args!("{value:#}")) } else { line(value) }

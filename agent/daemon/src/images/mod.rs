@@ -1,5 +1,6 @@
 //! From a reference to an image in the store: registry and store joined, nothing decided that `core` can decide.
 
+mod mend;
 mod pull;
 mod resolve;
 
@@ -12,6 +13,7 @@ use coracle_host::store::{Store, StoreError};
 
 use crate::config::RegistrySettings;
 
+pub(crate) use mend::Broken;
 pub(crate) use resolve::Resolved;
 
 /// How registries are reached, from the agent's own settings and the ecosystem's files.

@@ -22,6 +22,15 @@ use super::{ImageError, Images, Resolved, Step, Watch};
 /// were no faster than three and cost 4 MiB at the peak.
 const PIECES: usize = 3;
 
+/// Whether a layer that is here stays, or gives way to what comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// It is not here, as far as is known; if it is after all, it stays.
+    First,
+    /// It is here and damaged.
+    Again,
+}
+
 impl Images {
     /// Fetches what is missing of `resolved` and records the image. What is in the store is not fetched again.
     ///
@@ -43,9 +52,9 @@ impl Images {
         // The smallest first: a failure shows early.
         missing.sort_by_key(|(layer, _)| layer.size);
         stream::iter(missing)
-            .map(|(layer, diff_id)| self.layer(&resolved.reference, layer, diff_id, watch))
+            .map(|(layer, diff_id)| self.layer(&resolved.reference, layer, diff_id, Arrival::First, watch))
             .buffer_unordered(self.concurrency.max(1))
-            .try_collect::<Vec<()>>()
+            .try_collect::<Vec<u64>>()
             .await?;
         let blobs = [&resolved.top.bytes, &resolved.raw.bytes, &resolved.config_bytes];
         for bytes in blobs {
@@ -94,16 +103,18 @@ impl Images {
             && record.layers.iter().all(|layer| self.store.has_layer(layer))
     }
 
-    async fn layer(
+    /// Fetches one layer into the store; the bytes that came for it.
+    pub(super) async fn layer(
         &self,
         reference: &Reference,
         layer: Descriptor,
         diff_id: Digest,
+        arrival: Arrival,
         watch: &Watch,
-    ) -> Result<(), ImageError> {
+    ) -> Result<u64, ImageError> {
         let (sink, source) = mpsc::channel(PIECES);
         let spec = LayerSpec { descriptor: layer.clone(), diff_id, limits: Limits::default() };
-        let unpacking = unpack(Arc::clone(&self.store), spec, source);
+        let unpacking = unpack(Arc::clone(&self.store), spec, arrival, source);
         let (digest, total) = (layer.digest, layer.size);
         let fetching = self.registry.stream_blob(reference, &layer, sink, |progress| {
             watch(Step::Layer { digest, done: progress.bytes, total });
@@ -118,9 +129,9 @@ impl Images {
                 Err(ImageError::Store { image: reference.to_string(), source: Box::new(source) })
             }
             (Err(source), _) => Err(unfetched(reference, source)),
-            (Ok(_), Ok(ingested)) => {
+            (Ok(transferred), Ok(ingested)) => {
                 watch(Step::Unpacked(digest, ingested.unpacked_bytes));
-                Ok(())
+                Ok(transferred.bytes + transferred.refetched)
             }
         }
     }
@@ -129,11 +140,16 @@ impl Images {
 async fn unpack(
     store: Arc<Store>,
     spec: LayerSpec,
+    arrival: Arrival,
     source: mpsc::Receiver<Bytes>,
 ) -> Result<Ingested, StoreError> {
     let reader = Pieces { source, piece: Bytes::new() };
     let digest = spec.descriptor.digest;
-    tokio::task::spawn_blocking(move || store.ingest_layer(&spec, reader, |_| {}))
+    let take_in = move || match arrival {
+        Arrival::First => store.ingest_layer(&spec, reader, |_| {}),
+        Arrival::Again => store.replace_layer(&spec, reader, |_| {}),
+    };
+    tokio::task::spawn_blocking(take_in)
         .await
         .unwrap_or_else(|panic| Err(StoreError::Input { digest, source: io::Error::other(panic) }))
 }

@@ -6,7 +6,7 @@
 mod containerd;
 mod disk;
 mod docker;
-mod image;
+pub mod image;
 mod ota;
 mod ours;
 mod podman;
