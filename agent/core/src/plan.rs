@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use crate::compose::{Condition, Service};
+use crate::compose::{Condition, Service, UpdateOrder};
 use crate::deployment::{Deployment, Workload};
 use crate::ident::{LOCAL_PROJECT, ProjectName, ServiceName, WorkloadId};
 
@@ -21,6 +21,12 @@ pub enum Step {
     Replace(WorkloadId),
     /// Start a workload that is not there, or not alive.
     Start(WorkloadId),
+    /// Start the new one while the old one runs on.
+    StartBeside(WorkloadId),
+    /// Stop and forget the old one, for the new one beside it is well.
+    TakeOver(WorkloadId),
+    /// Stop and forget the new one beside the old one.
+    DropBeside(WorkloadId),
 }
 
 /// A workload as the supervisor knows it.
@@ -32,6 +38,27 @@ pub struct Current {
     pub alive: bool,
     /// How it is, for those that depend on it.
     pub standing: Standing,
+    /// The one that was started beside it.
+    pub beside: Option<Beside>,
+}
+
+/// A unit that was started beside the one it is to replace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Beside {
+    /// What it was started as.
+    pub workload: Workload,
+    /// How it is.
+    pub standing: Standing,
+}
+
+impl Current {
+    /// Whether it does what it is there for, so that stopping it is felt.
+    fn serves(&self) -> bool {
+        match self.standing {
+            Standing::Starting | Standing::Healthy | Standing::Unhealthy => self.alive,
+            Standing::Completed | Standing::Ended(_) | Standing::Gone => false,
+        }
+    }
 }
 
 /// How a workload is, as far as others care that depend on it.
@@ -51,7 +78,8 @@ pub enum Standing {
     Gone,
 }
 
-/// A workload that is not started yet, because of another one.
+/// A workload that is not started yet, because of another one; or, where both are the same, one that was started
+/// beside the old one, which runs on until the new one is well.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Wait {
     /// Which.
@@ -81,7 +109,11 @@ impl fmt::Display for Wait {
             Condition::ServiceHealthy => "to be healthy",
             Condition::ServiceCompletedSuccessfully => "to complete",
         };
-        write!(f, "{id} waits for {on} {to}")?;
+        if id == on {
+            write!(f, "the new {id} is not healthy yet")?;
+        } else {
+            write!(f, "{id} waits for {on} {to}")?;
+        }
         match self.outlook {
             Outlook::Open => Ok(()),
             Outlook::Failed(Standing::Ended(Some(code))) => write!(f, ", which ended with exit code {code}"),
@@ -126,24 +158,79 @@ pub fn plan(current: &BTreeMap<WorkloadId, Current>, target: &Deployment) -> Res
     let mut reached = BTreeMap::new();
     for id in ordered {
         let Some(wanted) = target.workloads.get(&id) else { continue };
-        let step = match current.get(&id) {
-            None => Step::Start(id.clone()),
-            Some(now) if !now.workload.same_as(wanted) => Step::Replace(id.clone()),
-            Some(now) if !now.alive => Step::Start(id.clone()),
-            Some(now) => {
-                reached.insert(id, now.standing);
+        let now = current.get(&id);
+        let step = match now.map_or(Way::Anew, |now| way(now, wanted)) {
+            Way::There(standing) => {
+                plan.steps
+                    .extend(now.and_then(|now| now.beside.as_ref()).map(|_| Step::DropBeside(id.clone())));
+                reached.insert(id, standing);
                 continue;
             }
-        };
-        match first_wait(&id, &wanted.service, target, &reached) {
-            Some(wait) => plan.waits.push(wait),
-            None => {
-                plan.steps.push(step);
-                reached.insert(id, Standing::Starting);
+            Way::TakenOver(standing) => {
+                plan.steps.push(Step::TakeOver(id.clone()));
+                reached.insert(id, standing);
+                continue;
             }
+            Way::Watched(outlook) => {
+                let (on, condition) = (id.clone(), Condition::ServiceHealthy);
+                plan.waits.push(Wait { id, on, condition, outlook });
+                continue;
+            }
+            Way::Anew => Step::Start(id.clone()),
+            Way::Replaced => Step::Replace(id.clone()),
+            Way::Beside => Step::StartBeside(id.clone()),
+        };
+        if let Some(wait) = first_wait(&id, &wanted.service, target, &reached) {
+            plan.waits.push(wait);
+            continue;
         }
+        if let Step::StartBeside(_) = step {
+            plan.steps.extend(now.and_then(|now| now.beside.as_ref()).map(|_| Step::DropBeside(id.clone())));
+            let (on, condition, outlook) = (id.clone(), Condition::ServiceHealthy, Outlook::Open);
+            plan.waits.push(Wait { id, on, condition, outlook });
+        } else {
+            reached.insert(id, Standing::Starting);
+        }
+        plan.steps.push(step);
     }
     Ok(plan)
+}
+
+/// How a workload comes to be what is wanted.
+enum Way {
+    /// It is so already.
+    There(Standing),
+    /// It is started.
+    Anew,
+    /// It is stopped, then the new one is started.
+    Replaced,
+    /// The new one is started first.
+    Beside,
+    /// The new one beside it takes over.
+    TakenOver(Standing),
+    /// The new one beside it is not well yet.
+    Watched(Outlook),
+}
+
+fn way(now: &Current, wanted: &Workload) -> Way {
+    if now.workload.same_as(wanted) {
+        return if now.alive { Way::There(now.standing) } else { Way::Anew };
+    }
+    let beside = now.beside.as_ref().filter(|beside| beside.workload.same_as(wanted));
+    match (wanted.service.update.order, beside) {
+        (UpdateOrder::StopFirst, _) => Way::Replaced,
+        (UpdateOrder::StartFirst, None) if now.serves() => Way::Beside,
+        (UpdateOrder::StartFirst, None) => Way::Replaced,
+        (UpdateOrder::StartFirst, Some(new)) => match new.standing {
+            Standing::Healthy | Standing::Completed => Way::TakenOver(new.standing),
+            // Nothing is lost by that.
+            Standing::Starting if !now.serves() => Way::TakenOver(new.standing),
+            Standing::Starting => Way::Watched(Outlook::Open),
+            Standing::Unhealthy | Standing::Ended(_) => Way::Watched(Outlook::Failed(new.standing)),
+            // Started once more.
+            Standing::Gone => Way::Beside,
+        },
+    }
 }
 
 /// The first condition of a service that is not met; one that failed for good before those that are open.

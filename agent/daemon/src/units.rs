@@ -10,9 +10,14 @@ use coracle_core::ident::WorkloadId;
 use coracle_core::oci::Digest;
 use coracle_core::oci::config::{ExecConfig, ImageConfig};
 use coracle_core::oci::manifest::Document;
-use coracle_core::plan::{self, Current, Plan, Standing, Step, Wait};
+use coracle_core::plan::{self, Beside, Current, Plan, Standing, Step, Wait};
+use coracle_core::time::Timestamp;
+use coracle_host::clock;
 use coracle_host::store::{Store, StoreError};
 use coracle_host::supervise::{Phase, Status, SuperviseError, Supervisor, UNIT_VERSION, Unit};
+
+/// Seconds that a workload without checks must have run beside the old one before it takes over.
+const PROVEN_S: u64 = 3;
 
 /// What is needed to run workloads. Its calls block.
 #[derive(Clone)]
@@ -57,11 +62,15 @@ pub(crate) enum UnitError {
 }
 
 impl Units {
-    /// The unit of one workload.
+    /// The unit of one workload, in the place that it has.
     ///
     /// # Errors
     /// [`UnitError`] where its image is not whole in the store.
     pub(crate) fn unit(&self, id: &WorkloadId, workload: &Workload) -> Result<Unit, UnitError> {
+        self.unit_in(id, workload, self.supervisor.turn(id))
+    }
+
+    fn unit_in(&self, id: &WorkloadId, workload: &Workload, turn: u32) -> Result<Unit, UnitError> {
         let manifest = workload.image.manifest;
         let incomplete = || UnitError::Incomplete { id: id.clone(), manifest };
         let (exec, layers) = self.image(id, manifest)?.ok_or_else(incomplete)?;
@@ -74,7 +83,8 @@ impl Units {
             workload: workload.clone(),
             exec,
             layers: layers.iter().map(|layer| self.store.layer_dir(layer)).collect(),
-            scratch: self.supervisor.scratch(id),
+            turn,
+            scratch: self.supervisor.scratch(id, turn),
             volumes: self.supervisor.volumes(),
             runtime: self.runtime.clone(),
             seccomp_profile: self.seccomp_profile.clone(),
@@ -101,12 +111,22 @@ impl Units {
     /// What runs now, with what it was started as; a workload whose unit cannot be read is not listed.
     #[must_use]
     pub(crate) fn current(&self) -> BTreeMap<WorkloadId, Current> {
-        let running = |status: Status| {
-            let workload = self.supervisor.unit(&status.id).ok()?.workload;
-            let (alive, standing) = (stands(status.phase), standing(&status));
-            Some((status.id, Current { workload, alive, standing }))
-        };
-        self.supervisor.list().into_iter().filter_map(running).collect()
+        let mut current = BTreeMap::<_, Current>::new();
+        // The one beside another one is listed after it.
+        for status in self.supervisor.list() {
+            if status.beside {
+                let Ok(unit) = self.supervisor.unit_beside(&status.id) else { continue };
+                let beside = Beside { workload: unit.workload, standing: proven(&status, clock::wall()) };
+                if let Some(first) = current.get_mut(&status.id) {
+                    first.beside = Some(beside);
+                }
+            } else if let Ok(unit) = self.supervisor.unit(&status.id) {
+                let (alive, standing) = (stands(status.phase), standing(&status));
+                let found = Current { workload: unit.workload, alive, standing, beside: None };
+                current.insert(status.id, found);
+            }
+        }
+        current
     }
 
     /// Makes the board run `target` and nothing else of the agent's, as far as that can be done now; what is the same
@@ -117,36 +137,72 @@ impl Units {
     pub(crate) fn converge(&self, target: &Deployment) -> Result<Vec<Wait>, UnitError> {
         let Plan { steps, waits } = plan::plan(&self.current(), target)?;
         // Everything is prepared before anything stops: a missing image costs no downtime.
+        let waiting = waits.iter().map(|wait| (&wait.id, 0));
         let started = steps.iter().filter_map(|step| match step {
-            Step::Start(id) | Step::Replace(id) => Some(id),
-            Step::Remove(_) => None,
+            Step::Start(id) | Step::Replace(id) => Some((id, 0)),
+            Step::StartBeside(id) => Some((id, 1)),
+            Step::Remove(_) | Step::TakeOver(_) | Step::DropBeside(_) => None,
         });
         let mut units = BTreeMap::new();
-        for id in started.chain(waits.iter().map(|wait| &wait.id)) {
+        for (id, turns) in waiting.chain(started) {
             if let Some(workload) = target.workloads.get(id) {
-                units.insert(id.clone(), self.unit(id, workload)?);
+                let turn = self.supervisor.turn(id).saturating_add(turns);
+                units.insert(id.clone(), self.unit_in(id, workload, turn)?);
             }
         }
         for step in &steps {
             match step {
                 Step::Remove(id) => self.end(id)?,
-                Step::Replace(id) | Step::Start(id) => {
+                Step::Replace(id) => {
                     self.end(id)?;
-                    if let Some(unit) = units.get(id) {
-                        self.supervisor.start(unit)?;
-                    }
+                    self.start(units.get(id))?;
                 }
+                // What is only started again keeps what it changed in its root.
+                Step::Start(id) => {
+                    self.supervisor.drop_beside(id)?;
+                    self.stop(id)?;
+                    self.start(units.get(id))?;
+                }
+                Step::StartBeside(id) => self.start(units.get(id))?,
+                Step::TakeOver(id) => self.end_first(id)?,
+                Step::DropBeside(id) => self.supervisor.drop_beside(id)?,
             }
         }
         Ok(waits)
     }
 
     fn end(&self, id: &WorkloadId) -> Result<(), UnitError> {
+        self.supervisor.drop_beside(id)?;
+        self.end_first(id)
+    }
+
+    fn end_first(&self, id: &WorkloadId) -> Result<(), UnitError> {
+        self.stop(id)?;
+        Ok(self.supervisor.remove(id)?)
+    }
+
+    fn start(&self, unit: Option<&Unit>) -> Result<(), UnitError> {
+        if let Some(unit) = unit {
+            self.supervisor.start(unit)?;
+        }
+        Ok(())
+    }
+
+    fn stop(&self, id: &WorkloadId) -> Result<(), UnitError> {
         if self.supervisor.status(id).is_ok() {
             self.supervisor.stop(id)?;
         }
-        Ok(self.supervisor.remove(id)?)
+        Ok(())
     }
+}
+
+/// How a new one is that runs beside the old one. Without checks it must have run for a while: one that ends at once
+/// must not cost the old one.
+fn proven(status: &Status, now: Timestamp) -> Standing {
+    let unproven = |at: Timestamp| now >= at && now.since(at) < PROVEN_S;
+    let standing = standing(status);
+    let may_end = status.health.is_none() && status.started_at.is_none_or(unproven);
+    if standing == Standing::Healthy && may_end { Standing::Starting } else { standing }
 }
 
 /// How a workload is, for those that depend on it.

@@ -19,6 +19,7 @@ mod platform;
 mod policy;
 mod secured;
 mod service;
+mod start_first;
 mod turns;
 mod verify;
 mod words;

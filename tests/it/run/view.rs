@@ -30,7 +30,7 @@ fn environment_directory_and_command_are_the_images_under_the_services() {
     assert_eq!(bench.output(&unit), (vec!["image service /tmp".to_owned()], 0));
     let mut other = unit.clone();
     other.id = bench.id("dir");
-    other.scratch = bench.direct.scratch(&other.id);
+    other.scratch = bench.direct.scratch(&other.id, 0);
     other.workload.service.working_dir = Some("/var".to_owned());
     other.workload.service.command = Some(vec!["pwd".to_owned()]);
     assert_eq!(bench.output(&other), (vec!["/var".to_owned()], 0));

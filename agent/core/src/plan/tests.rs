@@ -32,7 +32,7 @@ fn deployment(rows: &[(&str, &str, &[&str])]) -> Deployment {
 }
 
 fn running(rows: &[(&str, &str, &[&str])]) -> BTreeMap<WorkloadId, Current> {
-    let current = |workload| Current { workload, alive: true, standing: Standing::Healthy };
+    let current = |workload| Current { workload, alive: true, standing: Standing::Healthy, beside: None };
     deployment(rows).workloads.into_iter().map(|(id, w)| (id, current(w))).collect()
 }
 
@@ -46,6 +46,9 @@ fn written(plan: &Plan) -> String {
         Step::Remove(id) => format!("-{id}"),
         Step::Replace(id) => format!("~{id}"),
         Step::Start(id) => format!("+{id}"),
+        Step::StartBeside(id) => format!("++{id}"),
+        Step::TakeOver(id) => format!("!{id}"),
+        Step::DropBeside(id) => format!("--{id}"),
     };
     let waits = plan.waits.iter().map(|wait| format!("({wait})"));
     plan.steps.iter().map(step).chain(waits).collect::<Vec<_>>().join(" ")
@@ -150,4 +153,52 @@ fn an_old_one_runs_on_while_the_new_one_waits() {
     let a = &mut then.workloads.get_mut(&id("p.a")).unwrap().service;
     a.depends_on.values_mut().for_each(|held| *held = Condition::ServiceHealthy);
     assert_eq!(written(&plan(&running(old), &then).unwrap()), "~p.z (p.a waits for p.z to be healthy)");
+}
+
+/// `p.a` runs as bytes 1 in this standing, perhaps with one beside it, and is to run as bytes 2, start-first; `p.z`
+/// depends on it.
+#[track_caller]
+fn beside(now: Standing, new: Option<(&str, Standing)>, steps: &str) {
+    let start_first = |bytes: &str| {
+        let mut workload = workload(bytes, &[]);
+        workload.service.update.order = UpdateOrder::StartFirst;
+        workload
+    };
+    let mut then = deployment(&[("p.z", "1", &["a"])]);
+    then.workloads.insert(id("p.a"), start_first("2"));
+    let new = new.map(|(bytes, standing)| Beside { workload: start_first(bytes), standing });
+    let old = Current { workload: start_first("1"), alive: true, standing: now, beside: new };
+    let current = BTreeMap::from([(id("p.a"), old)]);
+    assert_eq!(written(&plan(&current, &then).unwrap()), steps);
+}
+
+#[test]
+fn the_new_one_starts_first_and_takes_over_when_it_is_well() {
+    let waiting = "(the new p.a is not healthy yet) (p.z waits for p.a to start)";
+    beside(Standing::Healthy, None, &format!("++p.a {waiting}"));
+    beside(Standing::Unhealthy, None, &format!("++p.a {waiting}"));
+    beside(Standing::Healthy, Some(("2", Standing::Starting)), waiting);
+    beside(Standing::Healthy, Some(("2", Standing::Healthy)), "!p.a +p.z");
+    beside(Standing::Healthy, Some(("2", Standing::Completed)), "!p.a +p.z");
+    let ill = "(the new p.a is not healthy yet, which is unhealthy) (p.z waits for p.a to start)";
+    beside(Standing::Healthy, Some(("2", Standing::Unhealthy)), ill);
+    beside(Standing::Healthy, Some(("2", Standing::Gone)), &format!("--p.a ++p.a {waiting}"));
+    // Another generation's new one makes room.
+    beside(Standing::Healthy, Some(("3", Standing::Healthy)), &format!("--p.a ++p.a {waiting}"));
+}
+
+#[test]
+fn an_old_one_that_serves_nobody_is_not_waited_with() {
+    beside(Standing::Gone, None, "~p.a +p.z");
+    beside(Standing::Ended(Some(1)), None, "~p.a +p.z");
+    beside(Standing::Gone, Some(("2", Standing::Starting)), "!p.a +p.z");
+}
+
+#[test]
+fn going_back_drops_the_new_one_and_touches_nothing_else() {
+    let then = deployment(&[("p.a", "1", &[])]);
+    let mut now = running(&[("p.a", "1", &[])]);
+    let new = Beside { workload: workload("2", &[]), standing: Standing::Unhealthy };
+    now.get_mut(&id("p.a")).unwrap().beside = Some(new);
+    assert_eq!(written(&plan(&now, &then).unwrap()), "--p.a");
 }

@@ -100,7 +100,8 @@ pub(crate) fn workload(supervisor: &Supervisor, name: &str) -> Result<Status, Fa
     if let Some(status) = named(name).or_else(|| named(&local)) {
         return Ok(status);
     }
-    let mut same: Vec<&Status> = all.iter().filter(|status| status.id.service.as_str() == name).collect();
+    let mut same: Vec<&Status> =
+        all.iter().filter(|status| status.id.service.as_str() == name && !status.beside).collect();
     match (same.pop(), same.is_empty()) {
         (Some(status), true) => Ok(status.clone()),
         (Some(_), false) => Err(Failure::usage(format!(

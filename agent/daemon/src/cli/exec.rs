@@ -25,7 +25,7 @@ pub(super) fn exec(settings: &Settings, args: &Exec) -> Result<Exit, Failure> {
     let runtime = Runtime::new(&unit.runtime, &place.runtime_root(), &log);
     let execution = Execution { args: args.command.clone(), tty: args.tty, ..Execution::default() };
     let mut executing =
-        runtime.execution(&status.id.to_string(), place.dir(), &execution).map_err(|error| wrong(&error))?;
+        runtime.execution(&place.name(), place.dir(), &execution).map_err(|error| wrong(&error))?;
     if !args.interactive {
         executing.command().stdin(Stdio::null());
     }

@@ -8,7 +8,7 @@ use std::time::Duration;
 use coracle_core::health::State;
 use coracle_core::time::Timestamp;
 use coracle_host::clock;
-use coracle_host::supervise::{Phase, Status, Supervisor};
+use coracle_host::supervise::{Phase, Status, Supervisor, Unit};
 use serde_json::json;
 
 use super::args::{Logs, Ps, Rm, Stop};
@@ -34,7 +34,7 @@ pub(super) fn ps(settings: &Settings, args: &Ps) -> Result<Exit, Failure> {
     let now = clock::wall();
     let row = |status: &Status| {
         let image =
-            supervisor.unit(&status.id).map_or_else(|_| "?".to_owned(), |unit| unit.workload.service.image);
+            unit(&supervisor, status).map_or_else(|| "?".to_owned(), |unit| unit.workload.service.image);
         let pid = status.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string());
         vec![status.id.to_string(), phase(status, now), pid, status.restarts.to_string(), short(&image)]
     };
@@ -51,11 +51,17 @@ fn short(image: &str) -> String {
     }
 }
 
+fn unit(supervisor: &Supervisor, status: &Status) -> Option<Unit> {
+    let unit = if status.beside { supervisor.unit_beside(&status.id) } else { supervisor.unit(&status.id) };
+    unit.ok()
+}
+
 /// A status for programs.
 pub(super) fn describe(supervisor: &Supervisor, status: &Status) -> serde_json::Value {
-    let unit = supervisor.unit(&status.id).ok();
+    let unit = unit(supervisor, status);
     json!({
         "id": status.id,
+        "beside": status.beside,
         "state": status.phase,
         "pid": status.pid,
         "exitCode": status.exit_code,
@@ -79,7 +85,10 @@ pub(super) fn phase(status: &Status, now: Timestamp) -> String {
     let code = status.exit_code.map_or_else(String::new, |code| format!(" with {code}"));
     match status.phase {
         Phase::Starting => "starting".to_owned(),
-        Phase::Running => format!("running{}{}", since(status.started_at), health(status)),
+        Phase::Running => {
+            let new = if status.beside { ", the next one" } else { "" };
+            format!("running{}{}{new}", since(status.started_at), health(status))
+        }
         Phase::BackingOff => format!("restarting, ended{code}"),
         Phase::Stopping => "stopping".to_owned(),
         Phase::Stopped => "stopped".to_owned(),

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use coracle_core::compose::{self, Defaults, FailureAction, Project, Service, UpdateOrder};
+use coracle_core::compose::{self, Defaults, FailureAction, Project, Service};
 use coracle_core::desired::{self, Desired, Facts, Received, Scope, Tags, Unsigned};
 use coracle_core::fault::{Code, Fault};
 use coracle_core::gate::{self, Approval, Window};
@@ -132,9 +132,6 @@ fn local(place: usize, window: Window) -> Result<Window, Fault> {
 
 /// What a service asks for that is understood but not built: refused, for nothing is half obeyed.
 fn not_built(name: &ServiceName, service: &Service) -> Option<String> {
-    if service.update.order == UpdateOrder::StartFirst {
-        return Some(format!("services.{name}.deploy.update_config.order: only stop-first is built"));
-    }
     let policy = |key, instead| format!("services.{name}.deploy.update_config.{key}: use policy.{instead}");
     if service.update.monitor_ms.is_some() {
         return Some(policy("monitor", "soak"));

@@ -117,7 +117,8 @@ fn deployment(rollout: &Rollout, since: Timestamp) -> Deployment {
 
 fn running(rollout: &Rollout, workloads: &[Seen]) -> Running {
     let mut projects: BTreeMap<_, Project> = BTreeMap::new();
-    for Seen { status, image } in workloads {
+    // A new one beside the old one is not what runs until it takes over.
+    for Seen { status, image } in workloads.iter().filter(|seen| !seen.status.beside) {
         let Some(image) = image else { continue };
         let project = projects
             .entry(status.id.project.clone())

@@ -43,8 +43,9 @@ impl Trial {
         let restarts = restarts.fold(0_u32, |sum, status| sum.saturating_add(status.restarts));
         let mut starting = None;
         for id in deployment.workloads.keys() {
-            let status = statuses.iter().find(|status| status.id == *id);
-            let waits = waits.iter().any(|wait| wait.id == *id);
+            // Where there are two, the new one is listed last, and it is what is on trial.
+            let status = statuses.iter().rfind(|status| status.id == *id);
+            let waits = waits.iter().any(|wait| wait.id == *id && wait.on != *id);
             match status.filter(|_| !waits).map(|status| self.workload(id, status)) {
                 Some(Observation::Healthy { .. }) => {}
                 Some(unhealthy @ Observation::Unhealthy(_)) => return unhealthy,

@@ -40,7 +40,7 @@ pub(super) fn write(
         etc: &text(&place.join("etc")),
         sources: &sources,
         devices: &nodes(service)?,
-        cgroup_path: &cgroup_path(unit, place),
+        cgroup_path: &cgroup_path(place),
         seccomp: filter.as_ref(),
         means: &means,
     };
@@ -87,11 +87,11 @@ fn nodes(service: &Service) -> Result<Vec<DeviceNode>, ShimError> {
 
 /// The container's control group. Agents with another run directory than the usual share the hierarchy, but not
 /// the names in it.
-fn cgroup_path(unit: &Unit, place: &Place) -> String {
+fn cgroup_path(place: &Place) -> String {
     let runtime = place.runtime_root();
     if runtime.parent() == Some(Path::new(USUAL_RUN_DIR)) {
-        return format!("/coracle/{}", unit.id);
+        return format!("/coracle/{}", place.name());
     }
     let tag: String = Digest::of(runtime.as_os_str().as_encoded_bytes()).hex().chars().take(12).collect();
-    format!("/coracle/{tag}-{}", unit.id)
+    format!("/coracle/{tag}-{}", place.name())
 }

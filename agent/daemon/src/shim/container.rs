@@ -62,7 +62,7 @@ impl Frame {
 
     /// The container's name with the runtime.
     pub(super) fn name(&self) -> String {
-        self.unit.id.to_string()
+        self.place.name()
     }
 
     /// Makes a container and starts its process.

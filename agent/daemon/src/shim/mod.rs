@@ -102,7 +102,7 @@ fn stand(dir: &Path, errand: Errand) -> Result<(), ShimError> {
     let unit = Unit::read(&place).map_err(system("unit.json"))?.ok_or(ShimError::NoUnit)?;
     let runtime = runtime_of(&unit, &place);
     // A killed shim's container may still run, and would hold the overlay's directories.
-    runtime.delete(&unit.id.to_string())?;
+    runtime.delete(&place.name())?;
     match errand {
         Errand::Run | Errand::RunAttached => {
             let mut status = Status::starting(&unit.id);

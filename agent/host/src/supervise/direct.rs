@@ -17,7 +17,7 @@ use super::attach::{self, Attachment};
 use super::error::{Attempt, Cause, SuperviseError};
 use super::life::Life;
 use super::log;
-use super::place::Place;
+use super::place::{Place, Slot};
 use super::status::{Phase, Status};
 use super::unit::Unit;
 use crate::process;
@@ -61,16 +61,53 @@ impl Direct {
         Self { config }
     }
 
-    /// The files of `id`.
+    /// The files of `id`: of two places those of the one that was there first, of none those that it would have.
     #[must_use]
     pub fn place(&self, id: &WorkloadId) -> Place {
-        Place::new(&self.config.run_dir, id)
+        let [first, second] = Slot::ALL.map(|slot| Place::new(&self.config.run_dir, id, slot));
+        let takes_second = match (first.dir().exists(), second.dir().exists()) {
+            (true, true) => turn_of(&second) < turn_of(&first),
+            (false, true) => true,
+            (true, false) => false,
+            // After a boot: where its changes to the root are.
+            (false, false) => {
+                let [first, second] = [&first, &second].map(|place| self.scratch_of(place).exists());
+                second && !first
+            }
+        };
+        if takes_second { second } else { first }
     }
 
-    /// Where the changes of `id` to its root are kept; for [`Unit::scratch`].
+    /// The files of another unit of `id`, which was started beside it.
     #[must_use]
-    pub fn scratch(&self, id: &WorkloadId) -> PathBuf {
-        self.config.state_dir.join("scratch").join(id.to_string())
+    pub fn place_beside(&self, id: &WorkloadId) -> Option<Place> {
+        let primary = self.place(id);
+        let places = Slot::ALL.map(|slot| Place::new(&self.config.run_dir, id, slot));
+        places.into_iter().find(|place| *place != primary && primary.dir().exists() && place.dir().exists())
+    }
+
+    /// The files of `unit`, by its turn.
+    #[must_use]
+    pub fn place_of(&self, unit: &Unit) -> Place {
+        Place::new(&self.config.run_dir, &unit.id, Slot::of_turn(unit.turn))
+    }
+
+    /// The turn of a unit that takes the place of `id`; one more is that of a unit beside it.
+    #[must_use]
+    pub fn turn(&self, id: &WorkloadId) -> u32 {
+        let place = self.place(id);
+        let held = Unit::read(&place).ok().flatten().map(|unit| unit.turn);
+        held.unwrap_or_else(|| u32::from(place.name() == Slot::Second.name(id)))
+    }
+
+    /// Where the changes of `id` to its root are kept, in its `turn`; for [`Unit::scratch`].
+    #[must_use]
+    pub fn scratch(&self, id: &WorkloadId, turn: u32) -> PathBuf {
+        self.scratch_of(&Place::new(&self.config.run_dir, id, Slot::of_turn(turn)))
+    }
+
+    fn scratch_of(&self, place: &Place) -> PathBuf {
+        self.config.state_dir.join("scratch").join(place.name())
     }
 
     /// Where named volumes are kept; for [`Unit::volumes`].
@@ -102,13 +139,13 @@ impl Direct {
 
     fn begin(&self, unit: &Unit, client: Option<OwnedFd>) -> Result<Status, SuperviseError> {
         let fail = |cause| SuperviseError::new(Attempt::Start, &unit.id, cause);
-        let place = self.place(&unit.id);
+        let place = self.place_of(unit);
         if let Some(shim) = self.shim_of(&place).map_err(fail)?
             && !self.leaving(&place, shim)
         {
             let running = Unit::read(&place).map_err(damaged("unit.json")).map_err(fail)?;
             if running.is_some_and(|running| running.same_as(unit)) {
-                return self.status(&unit.id);
+                return self.status_at(&unit.id, &place);
             }
             return Err(fail(Cause::Different));
         }
@@ -118,7 +155,7 @@ impl Direct {
             return Err(fail(Cause::Board(words.trim_end().to_owned())));
         }
         match answer.strip_prefix("ok") {
-            Some(_) => self.status(&unit.id),
+            Some(_) => self.status_at(&unit.id, &place),
             None if answer.is_empty() => Err(fail(Cause::Shim("its shim ended without a word".to_owned()))),
             None => Err(fail(Cause::Shim(answer.trim_end().to_owned()))),
         }
@@ -130,13 +167,16 @@ impl Direct {
     /// # Errors
     /// [`SuperviseError`], also when the workload is unknown.
     pub fn stop(&self, id: &WorkloadId) -> Result<Status, SuperviseError> {
+        self.stop_at(id, &self.place(id))
+    }
+
+    fn stop_at(&self, id: &WorkloadId, place: &Place) -> Result<Status, SuperviseError> {
         let fail = |cause| SuperviseError::new(Attempt::Stop, id, cause);
-        let place = self.place(id);
-        let Some(shim) = self.shim_of(&place).map_err(fail)? else {
-            let status = self.status(id)?;
-            return if status.phase == Phase::Lost { self.clear(id, &place) } else { Ok(status) };
+        let Some(shim) = self.shim_of(place).map_err(fail)? else {
+            let status = self.status_at(id, place)?;
+            return if status.phase == Phase::Lost { self.clear(id, place) } else { Ok(status) };
         };
-        let unit = Unit::read(&place).map_err(damaged("unit.json")).map_err(fail)?;
+        let unit = Unit::read(place).map_err(damaged("unit.json")).map_err(fail)?;
         let grace = unit.map_or(0, |unit| unit.workload.service.stop_grace_ms);
         let limit = Duration::from_millis(grace) + STOP_MARGIN;
         // The lock still names this pid, so it is the shim's.
@@ -144,7 +184,22 @@ impl Direct {
         if !process::wait_gone(shim, limit) {
             return Err(fail(Cause::TimedOut(limit)));
         }
-        self.status(id)
+        self.status_at(id, place)
+    }
+
+    /// Stops and forgets a unit that was started beside `id`; the one that was there first is not touched, and none
+    /// beside it is fine.
+    ///
+    /// # Errors
+    /// Those of [`Direct::stop`] and [`Direct::remove`].
+    pub fn drop_beside(&self, id: &WorkloadId) -> Result<(), SuperviseError> {
+        let Some(place) = self.place_beside(id) else { return Ok(()) };
+        let fail = |cause| SuperviseError::new(Attempt::Stop, id, cause);
+        // One whose start was interrupted has no status yet.
+        if self.found(&place).map_err(fail)?.is_some() {
+            self.stop_at(id, &place)?;
+        }
+        self.remove_at(id, &place)
     }
 
     /// Stops the workload and starts it again as it was.
@@ -163,19 +218,22 @@ impl Direct {
     /// # Errors
     /// [`SuperviseError`]: it runs, or the file system's answer.
     pub fn remove(&self, id: &WorkloadId) -> Result<(), SuperviseError> {
+        self.remove_at(id, &self.place(id))
+    }
+
+    fn remove_at(&self, id: &WorkloadId, place: &Place) -> Result<(), SuperviseError> {
         let fail = |cause| SuperviseError::new(Attempt::Remove, id, cause);
-        let place = self.place(id);
-        if let Some(shim) = self.shim_of(&place).map_err(fail)?
-            && !self.leaving(&place, shim)
+        if let Some(shim) = self.shim_of(place).map_err(fail)?
+            && !self.leaving(place, shim)
         {
             return Err(fail(Cause::Running));
         }
-        let mut gone = vec![self.scratch(id)];
-        if let Ok(Some(status)) = self.found(&place) {
+        let mut gone = vec![self.scratch_of(place)];
+        if let Ok(Some(status)) = self.found(place) {
             if status.phase == Phase::Lost {
-                self.clear(id, &place)?;
+                self.clear(id, place)?;
             }
-            gone.extend(Unit::read(&place).ok().flatten().map(|unit| unit.scratch));
+            gone.extend(Unit::read(place).ok().flatten().map(|unit| unit.scratch));
         }
         gone.push(place.dir().to_owned());
         for path in gone {
@@ -189,14 +247,19 @@ impl Direct {
         Ok(())
     }
 
-    /// All workloads known since the board booted, by name. A directory that cannot be read is passed over: it
-    /// must not hide the others.
+    /// All workloads known since the board booted, by name, and after each the one beside it. A directory that cannot
+    /// be read is passed over: it must not hide the others.
     #[must_use]
     pub fn list(&self) -> Vec<Status> {
         let Ok(entries) = fs::read_dir(Place::all(&self.config.run_dir)) else { return Vec::new() };
-        let ids = entries.flatten().filter_map(|entry| WorkloadId::parse(entry.file_name().to_str()?).ok());
-        let mut found: Vec<Status> = ids.filter_map(|id| self.status(&id).ok()).collect();
-        found.sort_by(|a, b| a.id.cmp(&b.id));
+        let ids = entries.flatten().filter_map(|entry| Slot::workload(entry.file_name().to_str()?));
+        let status = |(id, slot): (WorkloadId, Slot)| {
+            let place = Place::new(&self.config.run_dir, &id, slot);
+            let beside = place != self.place(&id);
+            Some(Status { beside, ..self.found(&place).ok()?? })
+        };
+        let mut found: Vec<Status> = ids.filter_map(status).collect();
+        found.sort_by(|a, b| (&a.id, a.beside).cmp(&(&b.id, b.beside)));
         found
     }
 
@@ -205,8 +268,12 @@ impl Direct {
     /// # Errors
     /// [`SuperviseError`]: it is unknown, or its status damaged.
     pub fn status(&self, id: &WorkloadId) -> Result<Status, SuperviseError> {
+        self.status_at(id, &self.place(id))
+    }
+
+    fn status_at(&self, id: &WorkloadId, place: &Place) -> Result<Status, SuperviseError> {
         let fail = |cause| SuperviseError::new(Attempt::Read, id, cause);
-        self.found(&self.place(id)).map_err(fail)?.ok_or_else(|| fail(Cause::Unknown))
+        self.found(place).map_err(fail)?.ok_or_else(|| fail(Cause::Unknown))
     }
 
     /// The unit that a workload runs, or last ran, as.
@@ -214,8 +281,21 @@ impl Direct {
     /// # Errors
     /// [`SuperviseError`]: it is unknown, or its unit damaged or of another version.
     pub fn unit(&self, id: &WorkloadId) -> Result<Unit, SuperviseError> {
+        self.unit_at(id, &self.place(id))
+    }
+
+    /// The same of the unit beside it.
+    ///
+    /// # Errors
+    /// Those of [`Direct::unit`].
+    pub fn unit_beside(&self, id: &WorkloadId) -> Result<Unit, SuperviseError> {
+        let unknown = || SuperviseError::new(Attempt::Read, id, Cause::Unknown);
+        self.unit_at(id, &self.place_beside(id).ok_or_else(unknown)?)
+    }
+
+    fn unit_at(&self, id: &WorkloadId, place: &Place) -> Result<Unit, SuperviseError> {
         let fail = |cause| SuperviseError::new(Attempt::Read, id, cause);
-        let unit = Unit::read(&self.place(id)).map_err(damaged("unit.json")).map_err(fail)?;
+        let unit = Unit::read(place).map_err(damaged("unit.json")).map_err(fail)?;
         unit.ok_or_else(|| fail(Cause::Unknown))
     }
 
@@ -283,7 +363,7 @@ impl Direct {
         let mut command = Command::new(&self.config.exe);
         command.arg(SHIM_COMMAND).arg(place.dir()).arg("--clear");
         let answer = answer(&mut command, Stdio::null()).map_err(fail)?;
-        if answer.starts_with("ok") { self.status(id) } else { Err(fail(Cause::Shim(answer))) }
+        if answer.starts_with("ok") { self.status_at(id, place) } else { Err(fail(Cause::Shim(answer))) }
     }
 
     fn launch(&self, place: &Place, client: Option<OwnedFd>) -> Result<String, Cause> {
@@ -294,6 +374,11 @@ impl Direct {
             None => answer(&mut command, Stdio::null()),
         }
     }
+}
+
+/// The turn of the unit in a place; a place that was only half made comes last.
+fn turn_of(place: &Place) -> u32 {
+    Unit::read(place).ok().flatten().map_or(u32::MAX, |unit| unit.turn)
 }
 
 /// Starts a shim and waits for its one line.

@@ -8,7 +8,8 @@
 //!
 //! ```text
 //! <run_dir>/runtime/               the runtime's own records
-//! <run_dir>/workloads/<id>/        the bundle
+//! <run_dir>/workloads/<id>/        the bundle; a second one, <project>._b.<service>, where a workload is replaced
+//!                                  by one that starts beside it
 //!     unit.json    what to run              lock         held while the shim lives
 //!     status.json  what became of it        attach.sock  its streams
 //!     log, log.1   what it wrote, bounded   config.json, rootfs/, links/, etc/, points/
@@ -30,7 +31,7 @@ pub use direct::{BOARD_ANSWER, Direct, DirectConfig, SHIM_ATTACHED, SHIM_COMMAND
 pub use error::{Attempt, Cause, SuperviseError};
 pub use life::Life;
 pub use log::{Log, Stream, tail};
-pub use place::Place;
+pub use place::{Place, Slot};
 pub use pty::{Console, resize};
 pub use status::{Checked, Phase, Status};
 pub use supervisor::Supervisor;

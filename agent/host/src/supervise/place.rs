@@ -4,15 +4,58 @@ use std::path::{Path, PathBuf};
 
 use coracle_core::ident::WorkloadId;
 
+/// What stands before a service's name in the second slot. No service's own name begins like this.
+const SECOND: &str = "_b.";
+
+/// Which of the two places of a workload: one is free while it runs, for the next one to start beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Slot {
+    /// That of workloads which were never updated in this way.
+    First,
+    /// The other one.
+    Second,
+}
+
+impl Slot {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::First, Self::Second];
+
+    /// The slot of a unit, by how often it was started beside its own past.
+    #[must_use]
+    pub fn of_turn(turn: u32) -> Self {
+        if turn.is_multiple_of(2) { Self::First } else { Self::Second }
+    }
+
+    /// The name of a place: of its directory, its container and its control group.
+    #[must_use]
+    pub fn name(self, id: &WorkloadId) -> String {
+        match self {
+            Self::First => id.to_string(),
+            Self::Second => format!("{}.{SECOND}{}", id.project, id.service),
+        }
+    }
+
+    /// The workload that a place of this name belongs to.
+    #[must_use]
+    pub fn workload(name: &str) -> Option<(WorkloadId, Self)> {
+        if let Ok(id) = WorkloadId::parse(name) {
+            return Some((id, Self::First));
+        }
+        let (project, rest) = name.split_once('.')?;
+        let id = WorkloadId::parse(&format!("{project}.{}", rest.strip_prefix(SECOND)?)).ok()?;
+        Some((id, Self::Second))
+    }
+}
+
 /// The directory of one workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place(PathBuf);
 
 impl Place {
-    /// The place of `id` under `run_dir`.
+    /// The place of `id` under `run_dir`, in one of its slots.
     #[must_use]
-    pub fn new(run_dir: &Path, id: &WorkloadId) -> Self {
-        Self(Self::all(run_dir).join(id.to_string()))
+    pub fn new(run_dir: &Path, id: &WorkloadId, slot: Slot) -> Self {
+        Self(Self::all(run_dir).join(slot.name(id)))
     }
 
     /// The place that a shim was started with.
@@ -40,9 +83,37 @@ impl Place {
         &self.0
     }
 
+    /// The directory's own name, which no other place on this board has.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.0.file_name().unwrap_or_default().to_string_lossy().into_owned()
+    }
+
     /// A file or directory in it.
     #[must_use]
     pub fn join(&self, name: &str) -> PathBuf {
         self.0.join(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_named_after_its_workload_and_never_like_another_one() {
+        for text in ["site.web", "site.web.1", "site.b.web", "_b.web"] {
+            let id = WorkloadId::parse(text).unwrap();
+            for slot in Slot::ALL {
+                assert_eq!(Slot::workload(&slot.name(&id)), Some((id.clone(), slot)));
+            }
+        }
+        let id = WorkloadId::parse("site.web").unwrap();
+        assert_eq!(Slot::Second.name(&id), "site._b.web");
+        assert!(WorkloadId::parse("site._b.web").is_err(), "a workload has the name of another one's place");
+        for name in ["site", "site.", "site._b.", "site._c.web", ".site.web"] {
+            assert_eq!(Slot::workload(name), None, "{name:?}");
+        }
+        assert_eq!([0, 1, 2].map(Slot::of_turn), [Slot::First, Slot::Second, Slot::First]);
     }
 }

@@ -88,6 +88,9 @@ pub struct Status {
     /// Its health, while it runs and where it has checks.
     #[serde(default)]
     pub health: Option<Checked>,
+    /// Another one of the same name runs, which this one is to replace. Never written, only found.
+    #[serde(skip)]
+    pub beside: bool,
 }
 
 impl Status {
@@ -106,6 +109,7 @@ impl Status {
             finished_at: None,
             error: None,
             health: None,
+            beside: false,
         }
     }
 

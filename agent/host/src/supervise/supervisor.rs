@@ -22,7 +22,7 @@ pub enum Supervisor {
 }
 
 impl Supervisor {
-    /// The files of `id`.
+    /// The files of `id`; see [`Direct::place`].
     #[must_use]
     pub fn place(&self, id: &WorkloadId) -> Place {
         match self {
@@ -30,11 +30,19 @@ impl Supervisor {
         }
     }
 
-    /// Where the changes of `id` to its root are kept; for [`Unit::scratch`].
+    /// The turn of a unit that takes the place of `id`; one more is that of a unit beside it.
     #[must_use]
-    pub fn scratch(&self, id: &WorkloadId) -> PathBuf {
+    pub fn turn(&self, id: &WorkloadId) -> u32 {
         match self {
-            Self::Direct(direct) => direct.scratch(id),
+            Self::Direct(direct) => direct.turn(id),
+        }
+    }
+
+    /// Where the changes of `id` to its root are kept, in its `turn`; for [`Unit::scratch`].
+    #[must_use]
+    pub fn scratch(&self, id: &WorkloadId, turn: u32) -> PathBuf {
+        match self {
+            Self::Direct(direct) => direct.scratch(id, turn),
         }
     }
 
@@ -73,6 +81,16 @@ impl Supervisor {
     pub fn stop(&self, id: &WorkloadId) -> Result<Status, SuperviseError> {
         match self {
             Self::Direct(direct) => direct.stop(id),
+        }
+    }
+
+    /// Stops and forgets a unit that was started beside `id`; none is fine.
+    ///
+    /// # Errors
+    /// Those of [`Supervisor::stop`] and [`Supervisor::remove`].
+    pub fn drop_beside(&self, id: &WorkloadId) -> Result<(), SuperviseError> {
+        match self {
+            Self::Direct(direct) => direct.drop_beside(id),
         }
     }
 
@@ -121,6 +139,16 @@ impl Supervisor {
     pub fn unit(&self, id: &WorkloadId) -> Result<Unit, SuperviseError> {
         match self {
             Self::Direct(direct) => direct.unit(id),
+        }
+    }
+
+    /// The same of the unit beside it.
+    ///
+    /// # Errors
+    /// Those of [`Supervisor::unit`].
+    pub fn unit_beside(&self, id: &WorkloadId) -> Result<Unit, SuperviseError> {
+        match self {
+            Self::Direct(direct) => direct.unit_beside(id),
         }
     }
 

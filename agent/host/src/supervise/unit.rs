@@ -26,6 +26,10 @@ pub struct Unit {
     pub version: u32,
     /// Which workload.
     pub id: WorkloadId,
+    /// Counts the units of this workload that were started beside the one before; of two that there are, the lower
+    /// one is the workload, the other one is to become it.
+    #[serde(default)]
+    pub turn: u32,
     /// Its settings and image.
     pub workload: Workload,
     /// How the image wants to be run.
