@@ -22,6 +22,7 @@ const STEPS: &[Step] = &[
     ("powercut", || powercut::command(&powercut::SHORT.map(String::from))),
     ("crash", || own(&["crash", "--short"])),
     ("repair", || repair::command(&[])),
+    ("disks", || own(&["crash", "--board", "--step", "40"])),
     ("test", || own(&["test"])),
 ];
 

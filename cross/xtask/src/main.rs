@@ -57,7 +57,7 @@ const COMMANDS: &[Command] = &[
     ),
     (
         "crash",
-        "replay every write of the agent to its disk, cut the power in between, and recover; --short, --seed N",
+        "replay every write of the agent to its disk, cut the power in between, and recover; --short, --seed N; --board: under a real file system",
         crash::command,
     ),
     ("tidy", "check the shape of the tree: arrows, sizes, words", tidy::command),

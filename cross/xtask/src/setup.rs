@@ -49,6 +49,7 @@ const BOARDS: &[Need] = &[
     need("dmsetup", "dmsetup", "notes every write of a board's disk"),
     need("cpio", "cpio", "packs the board's root"),
     need("strip", "binutils", "makes it small"),
+    need("eatmydata", "eatmydata", "a board that lies about what is durable, to see that it is found out"),
 ];
 
 /// What checks the files for an init system.

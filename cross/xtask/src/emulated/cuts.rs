@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use coracle_test_support::emulated::{Clock, Writes};
+use coracle_test_support::emulated::{Clock, Syncs, Writes};
 use serde_json::Value;
 
 use super::scene::{Chance, Nature, Scene, status_of};
@@ -65,7 +65,7 @@ struct Board {
 impl Board {
     /// Runs generation 1.
     fn first(seed: u64) -> io::Result<Self> {
-        let mut scene = Scene::new()?;
+        let mut scene = Scene::new(Syncs::Kept)?;
         scene.boot(Writes::Unnoted, Clock::Right)?;
         scene.deploy(1, Nature::Good)?;
         let session = settled(&scene, 1, &Value::Null)?.1;
@@ -107,7 +107,7 @@ impl Board {
 }
 
 /// Waits until a session after `old` says how the passage of `generation` ended; hands back the status and the session.
-fn settled(scene: &Scene, generation: u64, old: &Value) -> io::Result<(String, Value)> {
+pub(super) fn settled(scene: &Scene, generation: u64, old: &Value) -> io::Result<(String, Value)> {
     scene.until(&format!("end of generation {generation}"), |said| {
         status_of(said, generation).filter(|(status, sid)| {
             sid != old && ["SUCCEEDED", "IDLE", "ROLLED_BACK"].contains(&status.as_str())

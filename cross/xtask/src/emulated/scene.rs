@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use coracle_test_support::emulated::{Boot, Clock, HOST, Kernel, Machine, Writes, disk, kernel, pack};
+use coracle_test_support::emulated::{Boot, Clock, HOST, Kernel, Machine, Syncs, Writes, disk, kernel, pack};
 use coracle_test_support::images::{Arch, Form, Image, Layer, Packing};
 use coracle_test_support::process::free_port;
 use coracle_test_support::registry::Registry;
@@ -52,7 +52,7 @@ pub struct Scene {
 
 impl Scene {
     /// Starts the servers and makes the board, which is not booted yet.
-    pub fn new() -> io::Result<Self> {
+    pub fn new(syncs: Syncs) -> io::Result<Self> {
         let (broker, registry, dir) = (Broker::start()?, Registry::start()?, TempDir::new("emulated"));
         let (kernel, port) = (kernel()?, free_port());
         let here = |address: &str| address.replace("127.0.0.1", HOST);
@@ -62,7 +62,7 @@ impl Scene {
             here(&broker.url()),
             here(&registry.host()),
         );
-        pack(&kernel, &setup::agent()?, &config, &dir.join("ramdisk"))?;
+        pack(&kernel, &setup::agent()?, &config, syncs, &dir.join("ramdisk"))?;
         Ok(Self {
             machine: None,
             watch: broker.watch(DEVICE)?,

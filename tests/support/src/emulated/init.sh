@@ -36,8 +36,10 @@ if [ -e /dev/vdb ]; then
 fi
 mount -t ext4 "$disk" /var/lib/coracle || echo "board: no state disk"
 echo "board: up after $(cut -d ' ' -f 1 /proc/uptime) s"
+# A board that lies about what is durable, for those who want to see that it is found out.
+[ ! -e /etc/preload ] || preload=$(cat /etc/preload)
 while :; do
-    coracle agent
+    LD_PRELOAD=$preload coracle agent
     echo "board: the agent ended with $?"
     sleep 1
 done

@@ -15,4 +15,4 @@ mod ramdisk;
 
 pub use kernel::{Kernel, kernel};
 pub use machine::{Boot, Clock, HOST, Machine, Writes, disk};
-pub use ramdisk::pack;
+pub use ramdisk::{Syncs, pack};

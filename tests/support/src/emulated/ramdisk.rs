@@ -19,8 +19,21 @@ const APPLETS: [&str; 12] =
 /// What the board has of this machine's programs, besides the agent.
 const PROGRAMS: [&str; 2] = ["crun", "dmsetup"];
 
-/// Writes the archive for a board with the agent `exe` and its configuration to `to`.
-pub fn pack(kernel: &Kernel, exe: &Path, config: &str, to: &Path) -> io::Result<()> {
+/// Makes every sync of a program that it is loaded into do nothing (Debian's package `libeatmydata1`).
+const NO_SYNC: &str = "libeatmydata.so";
+
+/// What the board's agent gets when it asks for something to be durable.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Syncs {
+    /// What it asks for.
+    Kept,
+    /// Only the word that it was done.
+    Ignored,
+}
+
+/// Writes the archive for a board with the agent `exe` and its configuration to `to`. The agent must be linked
+/// dynamically where its syncs are ignored.
+pub fn pack(kernel: &Kernel, exe: &Path, config: &str, syncs: Syncs, to: &Path) -> io::Result<()> {
     let root = TempDir::new("ramdisk");
     for folder in ["bin", "etc/coracle", "lib/modules", "lib64", "usr/bin"] {
         fs::create_dir_all(root.join(folder))?;
@@ -46,6 +59,13 @@ pub fn pack(kernel: &Kernel, exe: &Path, config: &str, to: &Path) -> io::Result<
         let path = PathBuf::from(run(Command::new("which").arg(program))?.trim());
         fs::copy(&path, root.join("usr/bin").join(program))?;
         libraries.extend(self::libraries(&path)?);
+    }
+    if syncs == Syncs::Ignored {
+        let found = run(Command::new("sh").args(["-c", &format!("ls /usr/lib/*/{NO_SYNC}*")]))?;
+        let library = found.lines().next().unwrap_or_default();
+        fs::create_dir_all(root.join("lib"))?;
+        fs::copy(library, root.join("lib").join(NO_SYNC))?;
+        fs::write(root.join("etc/preload"), format!("/lib/{NO_SYNC}"))?;
     }
     for library in libraries {
         let place = root.join(library.strip_prefix("/").unwrap_or(&library));
