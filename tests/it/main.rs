@@ -11,6 +11,7 @@
 mod agent;
 mod mqtt;
 mod registry;
+mod resume;
 mod run;
 mod scrub;
 mod store;

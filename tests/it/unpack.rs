@@ -11,7 +11,9 @@ use std::process::Command;
 
 use coracle_core::oci::{Descriptor, Digest};
 use coracle_host::store::{Ingested, LayerSpec, Store, StoreError};
-use coracle_host::unpack::{self, Devices, Limits, Refusal, Resolver, Target, UnpackError, Windows};
+use coracle_host::unpack::{
+    self, Devices, Keeper, Limits, Refusal, Resolver, Start, Target, UnpackError, Windows,
+};
 use coracle_test_support::archive::{Entry, archive, gzip, old_gnu_sparse, unfinished, zstd};
 use coracle_test_support::scratch::TempDir;
 use coracle_test_support::tree::{self, Look};
@@ -52,7 +54,8 @@ fn unpacked(tar: &[u8]) -> (TempDir, BTreeMap<PathBuf, Look>) {
 fn into(dir: &Path, tar: &[u8], resolver: Resolver) -> Result<unpack::Unpacked, UnpackError> {
     let (root, windows, limits) = (File::open(dir).unwrap(), Windows::default(), Limits::default());
     let target = Target { root: root.as_fd(), limits: &limits, windows: &windows, resolver };
-    unpack::unpack(Cursor::new(tar), tar.len() as u64, &target, &mut |_| {}).1
+    let start = Start::New(Keeper::none());
+    unpack::unpack(Cursor::new(tar), tar.len() as u64, &target, start, &mut |_| {}).1
 }
 
 fn at<'a>(looks: &'a BTreeMap<PathBuf, Look>, path: &str) -> &'a Look {
@@ -62,7 +65,7 @@ fn at<'a>(looks: &'a BTreeMap<PathBuf, Look>, path: &str) -> &'a Look {
 const OPAQUE: &str = "trusted.overlay.opaque";
 
 /// What the spec's features look like in one layer, without those that tools disagree about.
-fn features() -> Vec<Entry> {
+pub(crate) fn features() -> Vec<Entry> {
     let long = format!("deep/{}/{}", "d".repeat(120), "f".repeat(200));
     let pax_long = format!("deep/{}", "p".repeat(150));
     vec![

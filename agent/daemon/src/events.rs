@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use coracle_core::fault::Fault;
+use coracle_core::oci::Digest;
 use coracle_core::retry::Loss;
 use coracle_core::rollout::{Rollout, State, Target};
+use coracle_host::store::StoreError;
 use tracing::{error, info, warn};
 
 use crate::engine::JournalError;
@@ -23,6 +25,11 @@ pub(crate) fn ended() {
 /// Something the board lacks, which the agent does without.
 pub(crate) fn lacking(what: &str, why: &str) {
     warn!(why, "{what}");
+}
+
+/// A layer that an earlier attempt had begun was of no use.
+pub(crate) fn begun_anew(layer: &Digest, why: &StoreError) {
+    warn!(layer = %layer, why = %chain(why), "a layer is fetched from its start");
 }
 
 /// The connection to the broker stands.

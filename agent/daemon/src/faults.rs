@@ -86,6 +86,7 @@ fn of_stored(error: &StoreError, message: &str) -> Fault {
         | StoreError::Room { .. }
         | StoreError::Full { .. }
         | StoreError::Input { .. }
+        | StoreError::Resumed { .. }
         | StoreError::Unknown { .. } => Code::Store,
     };
     Fault::new(code, message).classed(class)

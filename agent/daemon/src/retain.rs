@@ -42,7 +42,10 @@ pub(crate) fn collect(
 ) -> Result<Collected, CollectError> {
     let alone = store.exclude()?;
     // Asked for under the lock: a pull that ended before it is seen.
-    Ok(alone.collect(&needed(settings, supervisor)?)?)
+    let collected = alone.collect(&needed(settings, supervisor)?)?;
+    // Whoever still wants a layer that was begun fetches it from its start.
+    alone.collect_begun()?;
+    Ok(collected)
 }
 
 /// The images that the record or a workload on this board needs.

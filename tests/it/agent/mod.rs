@@ -14,6 +14,7 @@ mod downtime;
 mod group;
 mod keep;
 mod lack;
+mod link;
 mod passage;
 mod platform;
 mod policy;

@@ -153,7 +153,7 @@ async fn a_consumer_that_stops_ends_the_transfer() {
     drop(pieces);
     let client = client(quick(&registry));
     let result =
-        client.stream_blob(&reference(&registry, "app"), &descriptor(&digest, SIZE), sink, |_| ()).await;
+        client.stream_blob(&reference(&registry, "app"), &descriptor(&digest, SIZE), 0, sink, |_| ()).await;
     says(&result.unwrap_err(), "consumer", &["the consumer stopped"]);
     assert_eq!(registry.ranges().len(), 1, "no second try");
 }
@@ -167,7 +167,7 @@ async fn progress_is_told_and_ends_with_the_whole() {
     let mut told = Vec::new();
     let reference = reference(&registry, "app");
     let descriptor = descriptor(&digest, SIZE);
-    let fetch = client.stream_blob(&reference, &descriptor, sink, |progress| told.push(progress.bytes));
+    let fetch = client.stream_blob(&reference, &descriptor, 0, sink, |progress| told.push(progress.bytes));
     let (result, ()) = tokio::join!(fetch, async { while pieces.recv().await.is_some() {} });
     result.unwrap();
     assert!(told.is_sorted() && told.last() == Some(&(SIZE as u64)), "{told:?}");

@@ -78,7 +78,7 @@ pub(super) async fn stream(
         }
         bytes
     };
-    tokio::join!(client.stream_blob(reference, descriptor, sink, |_| ()), collect)
+    tokio::join!(client.stream_blob(reference, descriptor, 0, sink, |_| ()), collect)
 }
 
 /// An error says what was tried, on what, where, and why.

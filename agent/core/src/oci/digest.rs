@@ -4,6 +4,7 @@ use std::fmt::{self, Write as _};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use sha2::Digest as _;
+use sha2::digest::common::hazmat::{SerializableState as _, SerializedState};
 
 /// The SHA-256 of some bytes, written `sha256:` and 64 lower-case hex digits.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -111,7 +112,7 @@ impl<'de> Deserialize<'de> for Digest {
 }
 
 /// Hashes bytes as they pass.
-#[derive(Clone, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Hasher(sha2::Sha256);
 
 impl Hasher {
@@ -124,6 +125,19 @@ impl Hasher {
     /// Takes the next bytes.
     pub fn update(&mut self, bytes: &[u8]) {
         self.0.update(bytes);
+    }
+
+    /// What it remembers of the bytes taken, in the form of the `sha2` crate; the same on every processor.
+    #[must_use]
+    pub fn state(&self) -> Vec<u8> {
+        self.0.serialize().to_vec()
+    }
+
+    /// Goes on from a [`Hasher::state`]; `None` for what is none.
+    #[must_use]
+    pub fn resumed(state: &[u8]) -> Option<Self> {
+        let state = SerializedState::<sha2::Sha256>::try_from(state).ok()?;
+        sha2::Sha256::deserialize(&state).ok().map(Self)
     }
 
     /// The digest of all bytes taken.
@@ -142,6 +156,21 @@ mod tests {
         let text = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(Digest::of(b"").to_string(), text);
         assert_eq!(Digest::parse(text).unwrap(), Digest::of(b""));
+    }
+
+    #[test]
+    fn a_hasher_goes_on_from_its_state_at_every_length() {
+        let bytes: Vec<u8> = (0..=255).collect();
+        for split in 0..=bytes.len() {
+            let (head, tail) = bytes.split_at(split);
+            let mut first = Hasher::new();
+            first.update(head);
+            let mut second = Hasher::resumed(&first.state()).unwrap();
+            second.update(tail);
+            assert_eq!(second.finish(), Digest::of(&bytes), "{split}");
+        }
+        assert!(Hasher::resumed(b"").is_none());
+        assert!(Hasher::resumed(&[0xff; 105]).is_none());
     }
 
     #[test]

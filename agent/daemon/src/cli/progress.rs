@@ -52,7 +52,7 @@ impl Screen {
         let (digest, progress) = match *step {
             Step::Present(digest) => (digest, Progress::Present),
             Step::Layer { digest, done, total } => (digest, Progress::Coming { done, total }),
-            Step::Unpacked(digest, bytes) => (digest, Progress::Unpacked(bytes)),
+            Step::Unpacked(layer) => (layer.digest, Progress::Unpacked(layer.unpacked)),
         };
         match self.layers.iter_mut().find(|(known, _)| *known == digest) {
             Some((_, old)) => *old = progress,

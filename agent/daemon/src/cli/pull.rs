@@ -1,5 +1,7 @@
 //! `coracle pull`, and how every command gets an image.
 
+use std::sync::{Arc, Mutex};
+
 use coracle_core::oci::reference::Reference;
 use coracle_host::store::ImageRecord;
 use serde_json::json;
@@ -8,20 +10,76 @@ use super::args::Pull;
 use super::{context, out, progress};
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
-use crate::images::{ImageError, Images, Watch};
+use crate::images::{ImageError, Images, Step, Watch};
 
 /// Fetches an image and says what was fetched.
 pub(super) fn pull(settings: &Settings, args: &Pull) -> Result<Exit, Failure> {
     let store = context::store(settings)?;
     let images = context::images(settings, &store, args.platform.as_deref())?;
-    let watch = progress::watch(args.quiet || args.json);
+    let (watch, moved) = counted(progress::watch(args.quiet || args.json));
     let record = context::run(fetch(&images, &args.reference, &watch))?;
+    let moved = moved.lock().map(|moved| *moved).unwrap_or_default();
     if args.json {
-        out::json(&describe(&record));
+        let mut image = describe(&record);
+        if let Some(fields) = image.as_object_mut() {
+            fields.insert("transfer".to_owned(), moved.json());
+        }
+        out::json(&image);
     } else {
+        if moved.layers > 0 && !args.quiet {
+            out::note(moved.words());
+        }
         out::line(format_args!("{} for {}: {}", record.reference, record.platform, record.manifest));
     }
     Ok(Exit::Done)
+}
+
+/// What a pull took over the link.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Moved {
+    layers: u64,
+    bytes: u64,
+    resumed: u64,
+    refetched: u64,
+}
+
+impl Moved {
+    fn json(self) -> serde_json::Value {
+        json!({
+            "layers": self.layers,
+            "layerBytes": self.bytes,
+            "resumedBytes": self.resumed,
+            "refetchedBytes": self.refetched,
+        })
+    }
+
+    fn words(self) -> String {
+        let layers = out::count(self.layers, "layer");
+        let mut words = format!("{layers}, {}", out::bytes(self.bytes));
+        if self.resumed > 0 {
+            words += &format!("; {} of it from an earlier attempt", out::bytes(self.resumed));
+        }
+        if self.refetched > 0 {
+            words += &format!("; {} came twice", out::bytes(self.refetched));
+        }
+        words
+    }
+}
+
+/// Passes the steps on to `watch`, and adds up.
+fn counted(watch: Watch) -> (Watch, Arc<Mutex<Moved>>) {
+    let moved = Arc::new(Mutex::new(Moved::default()));
+    let sum = Arc::clone(&moved);
+    let counting: Watch = Arc::new(move |step| {
+        if let (Step::Unpacked(layer), Ok(mut moved)) = (&step, sum.lock()) {
+            moved.layers += 1;
+            moved.bytes += layer.size;
+            moved.resumed += layer.resumed_at;
+            moved.refetched += layer.refetched;
+        }
+        watch(step);
+    });
+    (counting, moved)
 }
 
 /// The image that `text` names, whole in the store.
@@ -50,4 +108,24 @@ pub(super) fn describe(record: &ImageRecord) -> serde_json::Value {
         "layers": record.layers,
         "pulledAt": record.pulled_at,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_moved_is_said_without_what_did_not_happen() {
+        let all = Moved { layers: 3, bytes: 4096, resumed: 1024, refetched: 10 };
+        for (moved, words) in [
+            (Moved { resumed: 0, refetched: 0, ..all }, "3 layers, 4.0 KiB"),
+            (
+                Moved { layers: 1, refetched: 0, ..all },
+                "1 layer, 4.0 KiB; 1.0 KiB of it from an earlier attempt",
+            ),
+            (all, "3 layers, 4.0 KiB; 1.0 KiB of it from an earlier attempt; 10 B came twice"),
+        ] {
+            assert_eq!(moved.words(), words);
+        }
+    }
 }

@@ -102,7 +102,7 @@ impl Outbox {
         Arc::new(move |step| {
             let Ok(mut layers) = pulling.lock() else { return };
             let (digest, done, total) = match step {
-                Step::Present(_) | Step::Unpacked(..) => return,
+                Step::Present(_) | Step::Unpacked(_) => return,
                 Step::Layer { digest, done, total } => (digest, done, total),
             };
             match layers.iter_mut().find(|(known, ..)| *known == digest) {

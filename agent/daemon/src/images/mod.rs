@@ -72,8 +72,23 @@ pub(crate) enum Step {
         /// Compressed bytes in all.
         total: u64,
     },
-    /// The layer is in the store now; bytes of its files.
-    Unpacked(Digest, u64),
+    /// The layer is in the store now.
+    Unpacked(Layer),
+}
+
+/// A layer that was fetched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Layer {
+    /// Its blob.
+    pub(crate) digest: Digest,
+    /// Compressed bytes.
+    pub(crate) size: u64,
+    /// Bytes of its files.
+    pub(crate) unpacked: u64,
+    /// Compressed bytes that were there from an attempt before this one.
+    pub(crate) resumed_at: u64,
+    /// Compressed bytes that came again, attempts before this one included.
+    pub(crate) refetched: u64,
 }
 
 /// Takes the steps of a pull as they happen; two layers may speak at once.

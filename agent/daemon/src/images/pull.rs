@@ -9,13 +9,14 @@ use coracle_core::oci::reference::Reference;
 use coracle_core::oci::{Descriptor, Digest};
 use coracle_host::clock;
 use coracle_host::registry::Cause;
-use coracle_host::store::{ImageRecord, Ingested, LayerSpec, Store, StoreError};
+use coracle_host::store::{Begun, ImageRecord, Ingested, LayerSpec, Store, StoreError};
 use coracle_host::unpack::Limits;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use tokio::sync::mpsc;
 
 use super::resolve::unfetched;
-use super::{ImageError, Images, Resolved, Step, Watch};
+use super::{ImageError, Images, Layer, Resolved, Step, Watch};
+use crate::events;
 
 /// Pieces of a layer that may wait between the network and the unpacker; each is at most what one read of the
 /// connection gave (400 KiB on a fast link), so this bounds the memory of a slow disk under a fast link. Eight pieces
@@ -103,7 +104,8 @@ impl Images {
             && record.layers.iter().all(|layer| self.store.has_layer(layer))
     }
 
-    /// Fetches one layer into the store; the bytes that came for it.
+    /// Gets a layer: goes on with one that an earlier attempt or process left in the middle. Where that does not come
+    /// out as claimed, it is fetched from its first byte, once. The bytes that came for it now.
     pub(super) async fn layer(
         &self,
         reference: &Reference,
@@ -112,26 +114,52 @@ impl Images {
         arrival: Arrival,
         watch: &Watch,
     ) -> Result<u64, ImageError> {
-        let (sink, source) = mpsc::channel(PIECES);
-        let spec = LayerSpec { descriptor: layer.clone(), diff_id, limits: Limits::default() };
-        let unpacking = unpack(Arc::clone(&self.store), spec, arrival, source);
+        let spec = LayerSpec { descriptor: layer, diff_id, limits: Limits::default() };
+        match self.attempt(reference, spec.clone(), arrival, watch).await {
+            Err(ImageError::Store { source, .. }) if matches!(*source, StoreError::Resumed { .. }) => {
+                events::begun_anew(&spec.descriptor.digest, &source);
+                self.attempt(reference, spec, arrival, watch).await
+            }
+            other => other,
+        }
+    }
+
+    async fn attempt(
+        &self,
+        reference: &Reference,
+        spec: LayerSpec,
+        arrival: Arrival,
+        watch: &Watch,
+    ) -> Result<u64, ImageError> {
+        let image = || reference.to_string();
+        let stored = |source| ImageError::Store { image: image(), source: Box::new(source) };
+        let layer = spec.descriptor.clone();
         let (digest, total) = (layer.digest, layer.size);
-        let fetching = self.registry.stream_blob(reference, &layer, sink, |progress| {
+        let store = Arc::clone(&self.store);
+        let begun = blocking(digest, move || store.begin_layer(spec)).await.map_err(stored)?;
+        let (from, tally) = (begun.at(), begun.tally());
+        let (sink, source) = mpsc::channel(PIECES);
+        let unpacking = unpack(Arc::clone(&self.store), digest, begun, arrival, source);
+        let fetching = self.registry.stream_blob(reference, &layer, from, sink, |progress| {
+            tally.received(progress.bytes - from + progress.refetched);
             watch(Step::Layer { digest, done: progress.bytes, total });
         });
         let (fetched, unpacked) = tokio::join!(fetching, unpacking);
         match (fetched, unpacked) {
             // The unpacker gave up first; the fetch only noticed that nobody listens.
-            (Err(error), Err(source)) if matches!(*error.cause, Cause::ConsumerGone) => {
-                Err(ImageError::Store { image: reference.to_string(), source: Box::new(source) })
-            }
-            (Ok(_), Err(source)) => {
-                Err(ImageError::Store { image: reference.to_string(), source: Box::new(source) })
-            }
+            (Err(error), Err(source)) if matches!(*error.cause, Cause::ConsumerGone) => Err(stored(source)),
+            (Ok(_), Err(source)) => Err(stored(source)),
             (Err(source), _) => Err(unfetched(reference, source)),
-            (Ok(transferred), Ok(ingested)) => {
-                watch(Step::Unpacked(digest, ingested.unpacked_bytes));
-                Ok(transferred.bytes + transferred.refetched)
+            (Ok(moved), Ok(ingested)) => {
+                let came = tally.before() + moved.bytes + moved.refetched;
+                watch(Step::Unpacked(Layer {
+                    digest,
+                    size: total,
+                    unpacked: ingested.unpacked_bytes,
+                    resumed_at: from,
+                    refetched: came.saturating_sub(total),
+                }));
+                Ok(moved.bytes + moved.refetched)
             }
         }
     }
@@ -139,17 +167,24 @@ impl Images {
 
 async fn unpack(
     store: Arc<Store>,
-    spec: LayerSpec,
+    digest: Digest,
+    begun: Begun,
     arrival: Arrival,
     source: mpsc::Receiver<Bytes>,
 ) -> Result<Ingested, StoreError> {
     let reader = Pieces { source, piece: Bytes::new() };
-    let digest = spec.descriptor.digest;
     let take_in = move || match arrival {
-        Arrival::First => store.ingest_layer(&spec, reader, |_| {}),
-        Arrival::Again => store.replace_layer(&spec, reader, |_| {}),
+        Arrival::First => store.finish_layer(begun, reader, |_| {}),
+        Arrival::Again => store.finish_replacing(begun, reader, |_| {}),
     };
-    tokio::task::spawn_blocking(take_in)
+    blocking(digest, take_in).await
+}
+
+async fn blocking<T: Send + 'static>(
+    digest: Digest,
+    work: impl FnOnce() -> Result<T, StoreError> + Send + 'static,
+) -> Result<T, StoreError> {
+    tokio::task::spawn_blocking(work)
         .await
         .unwrap_or_else(|panic| Err(StoreError::Input { digest, source: io::Error::other(panic) }))
 }

@@ -38,7 +38,7 @@ const NO_SUCH_PROXY: &str = "http://127.0.0.1:0";
 /// How far a blob is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {
-    /// Bytes in the sink.
+    /// Bytes in the sink, those included that were there before.
     pub bytes: u64,
     /// Bytes of the whole.
     pub size: u64,

@@ -102,7 +102,7 @@ impl RegistryClient {
             }
             bytes
         };
-        let fetch = self.stream_blob(reference, descriptor, sink, |_| ());
+        let fetch = self.stream_blob(reference, descriptor, 0, sink, |_| ());
         let (fetched, bytes) = tokio::join!(fetch, collect);
         fetched?;
         let found = Digest::of(&bytes);
@@ -113,7 +113,7 @@ impl RegistryClient {
         }
     }
 
-    /// Streams a blob into `sink`, each byte once, over as many connections as it takes.
+    /// Streams a blob from byte `from` into `sink`, each byte once, over as many connections as it takes.
     ///
     /// The consumer hashes: only length and order are proven here.
     /// A piece may have some 400 KiB, so a channel of two to four is enough and bounds the memory.
@@ -124,26 +124,27 @@ impl RegistryClient {
         &self,
         reference: &Reference,
         descriptor: &Descriptor,
+        from: u64,
         sink: mpsc::Sender<Bytes>,
         on_progress: impl FnMut(Progress),
     ) -> Result<Transferred, RegistryError> {
         let mut transfer = Transfer {
             digest: descriptor.digest,
             size: descriptor.size,
-            offset: 0,
+            offset: from,
             refetched: 0,
             sink: &sink,
             on_progress,
         };
         // Nothing has no range.
-        if descriptor.size > 0 {
+        if descriptor.size > from {
             self.transfer(reference, &mut transfer).await.map_err(|failed| RegistryError {
                 registry: failed.registry,
                 tries: failed.tries,
                 ..blob_error(reference, descriptor, failed.cause)
             })?;
         }
-        Ok(Transferred { bytes: transfer.offset, refetched: transfer.refetched })
+        Ok(Transferred { bytes: transfer.offset - from, refetched: transfer.refetched })
     }
 
     async fn over_endpoints(&self, reference: &Reference, size: Option<u64>) -> Result<RawManifest, Failed> {
@@ -346,6 +347,6 @@ mod tests {
         .unwrap();
         spawnable(&client.manifest(&reference, None));
         spawnable(&client.small_blob(&reference, &descriptor));
-        spawnable(&client.stream_blob(&reference, &descriptor, mpsc::channel(1).0, |_| ()));
+        spawnable(&client.stream_blob(&reference, &descriptor, 0, mpsc::channel(1).0, |_| ()));
     }
 }

@@ -6,7 +6,7 @@ use std::fs;
 use coracle_core::oci::{Digest, Document, ImageConfig};
 
 use super::error::{Attempt as _, Result, StoreError};
-use super::{Alone, Store};
+use super::{Alone, Store, drafts};
 use crate::files::{self, TEMPORARY_PREFIX};
 
 /// What a collection removed.
@@ -38,6 +38,14 @@ impl Alone<'_> {
     /// was removed then.
     pub fn collect(&self, keep: &BTreeSet<Digest>) -> Result<Collected> {
         self.store.collect(keep)
+    }
+
+    /// Removes layers that were begun and never finished; the count. Whoever wants one begins it anew.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn collect_begun(&self) -> Result<u64> {
+        self.store.collect_drafts(false)
     }
 }
 
@@ -75,21 +83,16 @@ impl Store {
         Ok(collected)
     }
 
-    /// Removes what crashes left behind; the count of what there was. Nothing while anybody pulls.
+    /// Removes what crashes left behind, but for the last few layers that can be gone on with; the count of what there
+    /// was. Nothing while anybody pulls.
     ///
     /// # Errors
     /// [`StoreError::Lock`] while anybody pulls, [`StoreError::Io`].
     pub fn collect_leftovers(&self) -> Result<u64> {
         let _excluded = self.exclude()?;
-        let mut count = 0;
-        let ingest = self.ingest();
-        for entry in fs::read_dir(&ingest).attempt("list", &ingest)? {
-            let entry = entry.attempt("list", &ingest)?;
-            let path = entry.path();
-            let is_dir = entry.file_type().attempt("look at", &path)?.is_dir();
-            let removed = if is_dir { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
-            removed.attempt("remove", &path)?;
-            count += 1;
+        let mut count = self.collect_drafts(true)?;
+        for diff_id in self.names(&self.layers())? {
+            drafts::strip(&self.layers().join(diff_id.hex()))?;
         }
         for dir in [self.root.clone(), self.blobs(), self.images_dir()] {
             for entry in fs::read_dir(&dir).attempt("list", &dir)? {

@@ -108,6 +108,14 @@ pub enum StoreError {
         /// The entry and what is wrong with it.
         source: UnpackError,
     },
+    /// A layer that was gone on with did not come out as claimed; begun anew, it may.
+    #[error("layer {digest} could not be gone on with")]
+    Resumed {
+        /// The blob's digest.
+        digest: Digest,
+        /// What was wrong.
+        source: Box<StoreError>,
+    },
     /// Something that must be kept cannot be read, so nothing can be called unneeded.
     #[error("manifest {manifest} is to be kept, but {problem}: nothing was collected")]
     Unknown {
@@ -132,7 +140,9 @@ impl StoreError {
             Self::Room { .. } | Self::Full { .. } => Retry::Space,
             Self::Io { source, .. } if is_full(source) => Retry::Space,
             Self::Lock(LockError::Held { .. }) => Retry::Unlocked,
-            Self::Input { .. } | Self::Size { .. } | Self::BlobDigest { .. } => Retry::Again,
+            Self::Input { .. } | Self::Size { .. } | Self::BlobDigest { .. } | Self::Resumed { .. } => {
+                Retry::Again
+            }
             Self::Unpack { source: UnpackError::Write { .. }, .. } => Retry::Again,
             Self::Io { .. } | Self::Lock(LockError::Io { .. }) => Retry::Again,
             Self::Layer { .. } | Self::DiffId { .. } | Self::Unpack { .. } | Self::Unknown { .. } => {

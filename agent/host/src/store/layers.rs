@@ -11,10 +11,11 @@ use nix::errno::Errno;
 use nix::sys::statvfs::statvfs;
 use serde::{Deserialize, Serialize};
 
-use super::error::{Attempt as _, Result, StoreError, is_full};
-use super::{DIR_MODE, FILE_MODE, Store, list};
+use super::drafts::{self, Begun, Draft, TREE};
+use super::error::{Attempt as _, Result, Retry, StoreError, is_full};
+use super::{FILE_MODE, Store, list};
 use crate::files;
-use crate::unpack::{self, Limits, Resolver, Target, Transfer, TransferFault, UnpackError, Unpacked};
+use crate::unpack::{self, Limits, Resolver, Start, Target, Transfer, TransferFault, UnpackError, Unpacked};
 
 /// A layer that is wanted.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,10 +76,7 @@ impl LayerRecord {
 }
 
 pub(super) const RECORD: &str = "layer.json";
-pub(super) const TREE: &str = "tree";
 pub(super) const LIST: &str = "list";
-/// Any user of a container enters the layer through overlayfs, which checks the mode of the layer's root.
-const TREE_MODE: u32 = 0o755;
 
 impl Store {
     /// Whether the layer is here, complete.
@@ -121,6 +119,7 @@ impl Store {
     /// Reads the blob to its end, unpacks it, and publishes it when its size and both digests are as claimed and all of
     /// it is on the disk. Blocking: a thread of its own. `progress` hears the compressed bytes read so far.
     ///
+    /// Begins anew and leaves nothing behind: [`Store::begin_layer`] is for what comes over a link.
     /// Two of the same layer at once are fine: the second to finish finds it published and throws its own away.
     ///
     /// # Errors
@@ -131,7 +130,7 @@ impl Store {
         input: impl Read,
         progress: impl FnMut(u64),
     ) -> Result<Ingested> {
-        self.take_in(spec, input, progress, Present::Stays)
+        self.take_in(self.begin_once(spec.clone())?, input, progress, Present::Stays)
     }
 
     /// The same for a layer that is here and damaged: the fresh copy takes its place in one step, and the old one is kept
@@ -145,14 +144,71 @@ impl Store {
         input: impl Read,
         progress: impl FnMut(u64),
     ) -> Result<Ingested> {
-        self.take_in(spec, input, progress, Present::GivesWay)
+        self.take_in(self.begin_once(spec.clone())?, input, progress, Present::GivesWay)
+    }
+
+    /// The same as [`Store::ingest_layer`] for a layer that was begun; `input` goes on at [`Begun::at`].
+    ///
+    /// # Errors
+    /// Those of [`Store::ingest_layer`]. When the link was at fault, the next attempt goes on at the last checkpoint;
+    /// else it begins anew.
+    pub fn finish_layer(
+        &self,
+        begun: Begun,
+        input: impl Read,
+        progress: impl FnMut(u64),
+    ) -> Result<Ingested> {
+        self.take_in(begun, input, progress, Present::Stays)
+    }
+
+    /// The same as [`Store::replace_layer`] for a layer that was begun; `input` goes on at [`Begun::at`].
+    ///
+    /// # Errors
+    /// Those of [`Store::finish_layer`].
+    pub fn finish_replacing(
+        &self,
+        begun: Begun,
+        input: impl Read,
+        progress: impl FnMut(u64),
+    ) -> Result<Ingested> {
+        self.take_in(begun, input, progress, Present::GivesWay)
     }
 
     fn take_in(
         &self,
-        spec: &LayerSpec,
+        begun: Begun,
         input: impl Read,
         mut progress: impl FnMut(u64),
+        present: Present,
+    ) -> Result<Ingested> {
+        let Begun { spec, draft, start, shared: _shared, .. } = begun;
+        let resumed = matches!(start, Start::Resumed(_));
+        let error = match self.finish(&spec, &draft, start, input, &mut progress, present) {
+            Ok(ingested) => return Ok(ingested),
+            Err(error) => error,
+        };
+        let short = matches!(error, StoreError::Size { bytes, size, .. } if bytes < size);
+        if short || matches!(error, StoreError::Input { .. }) {
+            // The bytes did not come: those that did are fine as far as anybody can tell.
+            draft.leave();
+        } else if resumed && error.retry() != Retry::Space {
+            draft.give_up();
+            return Err(StoreError::Resumed { digest: spec.descriptor.digest, source: Box::new(error) });
+        } else if error.retry() == Retry::Again {
+            draft.give_up();
+        } else {
+            draft.abandon();
+        }
+        Err(error)
+    }
+
+    fn finish(
+        &self,
+        spec: &LayerSpec,
+        draft: &Draft,
+        start: Start,
+        input: impl Read,
+        progress: &mut dyn FnMut(u64),
         present: Present,
     ) -> Result<Ingested> {
         let digest = spec.descriptor.digest;
@@ -160,9 +216,7 @@ impl Store {
         Compression::of(&spec.descriptor.media_type)
             .map_err(|source| StoreError::Layer { digest, source })?;
         self.check_room(&spec.descriptor)?;
-        let _shared = self.share()?;
-        let draft = Draft::new(self)?;
-        let unpacked = self.unpack(spec, input, &draft, &mut progress)?;
+        let unpacked = self.unpack(spec, input, draft, start, progress)?;
         let sum = list::make(&draft.path.join(TREE), &draft.path.join(LIST))?;
         let record = LayerRecord {
             version: LayerRecord::VERSION,
@@ -174,7 +228,7 @@ impl Store {
             attributes_skipped: unpacked.attributes_skipped,
             list: Some(sum),
         };
-        self.publish(&draft, &record, present)?;
+        self.publish(draft, &record, present)?;
         Ok(Ingested {
             wire_bytes: record.wire_bytes,
             unpacked_bytes: record.unpacked_bytes,
@@ -199,7 +253,8 @@ impl Store {
         &self,
         spec: &LayerSpec,
         input: impl Read,
-        draft: &Draft<'_>,
+        draft: &Draft,
+        start: Start,
         progress: &mut dyn FnMut(u64),
     ) -> Result<Unpacked> {
         let digest = spec.descriptor.digest;
@@ -211,7 +266,7 @@ impl Store {
             windows: &self.windows,
             resolver: Resolver::default(),
         };
-        let (transfer, outcome) = unpack::unpack(input, spec.descriptor.size, &target, progress);
+        let (transfer, outcome) = unpack::unpack(input, spec.descriptor.size, &target, start, progress);
         let outcome = match outcome {
             Err(source @ UnpackError::Write { .. }) => return Err(unwritten(digest, source)),
             other => other,
@@ -226,7 +281,7 @@ impl Store {
     }
 
     /// Durable first, then visible.
-    fn publish(&self, draft: &Draft<'_>, record: &LayerRecord, present: Present) -> Result<()> {
+    fn publish(&self, draft: &Draft, record: &LayerRecord, present: Present) -> Result<()> {
         let path = draft.path.join(RECORD);
         let bytes =
             serde_json::to_vec(record).map_err(io::Error::from).attempt("encode layer record", &path)?;
@@ -239,17 +294,20 @@ impl Store {
             Ok(()) => {}
             Err(error) if is_taken(&error) => {
                 if present == Present::Stays && self.has_layer(&record.diff_id) {
-                    return Ok(());
+                    return fs::remove_dir_all(&draft.path).attempt("remove", &draft.path);
                 }
                 // What is there is damaged, and a workload may run on it all the same.
-                return self.supplant(&draft.path, &home);
+                self.supplant(&draft.path, &home)?;
+                return drafts::strip(&home);
             }
             Err(error) => return Err(error).attempt("publish layer as", &home),
         }
         let layers = self.layers();
         files::sync_dir(&layers).attempt("sync", &layers)?;
         let ingest = self.ingest();
-        files::sync_dir(&ingest).attempt("sync", &ingest)
+        files::sync_dir(&ingest).attempt("sync", &ingest)?;
+        // Last: were the power cut before the name is durable, the layer could still be gone on with.
+        drafts::strip(&home)
     }
 
     /// Moves a directory out of sight, durably, then removes it: a crash in between leaves it among the leftovers.
@@ -269,53 +327,6 @@ impl Store {
     fn layer_home(&self, diff_id: &Digest) -> PathBuf {
         self.layers().join(diff_id.hex())
     }
-}
-
-/// A directory in `ingest/`, removed again unless it was renamed away.
-struct Draft<'a> {
-    path: PathBuf,
-    _store: &'a Store,
-}
-
-impl<'a> Draft<'a> {
-    fn new(store: &'a Store) -> Result<Self> {
-        loop {
-            let draft = Self::reserve(store);
-            match fs::DirBuilder::create(&builder(DIR_MODE), &draft.path) {
-                Ok(()) => {
-                    let tree = draft.path.join(TREE);
-                    fs::DirBuilder::create(&builder(TREE_MODE), &tree).attempt("make", &tree)?;
-                    return Ok(draft);
-                }
-                // Of an earlier process with the same id; collected at the next start.
-                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => std::mem::forget(draft),
-                Err(error) => return Err(error).attempt("make", &draft.path),
-            }
-        }
-    }
-
-    /// A free name, nothing made yet.
-    fn reserve(store: &'a Store) -> Self {
-        loop {
-            let path = store.ingest().join(files::unique_name());
-            if !path.exists() {
-                return Self { path, _store: store };
-            }
-        }
-    }
-}
-
-impl Drop for Draft<'_> {
-    fn drop(&mut self) {
-        // A leftover is collected at the next start.
-        let _ = fs::remove_dir_all(&self.path);
-    }
-}
-
-fn builder(mode: u32) -> fs::DirBuilder {
-    let mut builder = fs::DirBuilder::new();
-    std::os::unix::fs::DirBuilderExt::mode(&mut builder, mode);
-    builder
 }
 
 fn is_taken(error: &io::Error) -> bool {

@@ -13,12 +13,13 @@
 //! │  ├─ list                   every entry of the tree, with a sum of its content
 //! │  └─ tree/                  the layer in overlayfs's form; mode and owner as the archive says
 //! ├─ images/<hex>.json         what a reference was when it was pulled; named by the reference's digest
-//! ├─ ingest/<name>/            layers on their way in, and on their way out
+//! ├─ ingest/<name>/            layers on their way in (drafts.rs), and on their way out
 //! └─ retired/<name>/           damaged layers that workloads may still run on
 //! ```
 
 mod blobs;
 mod collect;
+mod drafts;
 mod error;
 mod images;
 mod layers;
@@ -32,6 +33,7 @@ use crate::files::{self, Lock, Sharing};
 use crate::unpack::Windows;
 
 pub use self::collect::Collected;
+pub use self::drafts::{Begun, Tally};
 pub use self::error::{Retry, StoreError};
 pub use self::images::ImageRecord;
 pub use self::layers::{Ingested, LayerRecord, LayerSpec};

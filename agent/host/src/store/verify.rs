@@ -6,8 +6,9 @@ use coracle_core::oci::Digest;
 use coracle_core::scrub::Problem;
 
 use super::Store;
+use super::drafts::TREE;
 use super::error::{Result, StoreError};
-use super::layers::{LIST, RECORD, TREE};
+use super::layers::{LIST, RECORD};
 use super::list::{self, Looked};
 
 /// How a layer is.

@@ -6,9 +6,11 @@ use std::io::Read;
 
 use coracle_core::limits::ENTRY_PATH_BYTES_MAX;
 use nix::sys::stat::Mode;
+use serde::{Deserialize, Serialize};
 use tar::Header;
 
-use super::blocks::{BLOCK_BYTES, Blocks};
+use super::Interval;
+use super::blocks::{BLOCK_BYTES, Blocks, Mark};
 use super::error::{Refusal, Result};
 use super::pax::{self, FileTime, Pax};
 use super::sparse::Map;
@@ -52,12 +54,20 @@ pub(super) struct Entry {
 
 pub(super) struct Archive<'a, R: Read> {
     blocks: Blocks<'a, R>,
+    at: Reader,
+}
+
+/// Where the reader is between two calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub(super) struct Reader {
     /// Bytes of the current entry's data that nobody read yet.
     left: u64,
     /// Bytes after them up to the next block.
     padding: u64,
     headers: u64,
     entries: u64,
+    /// Bytes that were taken after the place from which the streams can be read on; 0 while there is no such place.
+    skip: u64,
 }
 
 /// What the headers before an entry said of it.
@@ -70,12 +80,47 @@ struct Extensions {
 
 impl<'a, R: Read> Archive<'a, R> {
     pub(super) fn new(blocks: Blocks<'a, R>) -> Self {
-        Self { blocks, left: 0, padding: 0, headers: 0, entries: 0 }
+        Self { blocks, at: Reader::default() }
+    }
+
+    /// Goes on where another reader was, once it has passed again over what that one took.
+    pub(super) fn resumed(blocks: Blocks<'a, R>, at: Reader) -> Self {
+        Self { blocks, at }
+    }
+
+    /// Passes over what was taken after the place from which the streams are read on.
+    pub(super) fn pass_again(&mut self) -> Result<()> {
+        while self.at.skip > 0 {
+            let held = self.blocks.fill()?.len();
+            if held == 0 {
+                return Err(Refusal::Truncated.into());
+            }
+            let count = held.min(usize::try_from(self.at.skip).unwrap_or(usize::MAX));
+            self.blocks.consume(count);
+            self.at.skip -= count as u64;
+        }
+        Ok(())
+    }
+
+    /// Has a place marked after an interval.
+    pub(super) fn mark_after(&mut self, interval: Interval) {
+        self.blocks.mark_after(interval);
+    }
+
+    /// The place that was marked, and where the reader is now.
+    pub(super) fn marked(&mut self) -> Option<(Mark, Reader)> {
+        let (mark, skip) = self.blocks.marked()?;
+        Some((mark, Reader { skip, ..self.at }))
+    }
+
+    /// Bytes of the current entry's data that nobody read yet.
+    pub(super) fn left(&self) -> u64 {
+        self.at.left
     }
 
     /// What is below, and how many entries there were.
     pub(super) fn into_parts(self) -> (Blocks<'a, R>, u64) {
-        (self.blocks, self.entries)
+        (self.blocks, self.at.entries)
     }
 
     /// The next entry; `None` at the archive's end.
@@ -103,10 +148,10 @@ impl<'a, R: Read> Archive<'a, R> {
 
     /// Some of the current entry's data; empty once all of it was taken.
     pub(super) fn data(&mut self) -> Result<&[u8]> {
-        if self.left == 0 {
+        if self.at.left == 0 {
             return Ok(&[]);
         }
-        let left = usize::try_from(self.left).unwrap_or(usize::MAX);
+        let left = usize::try_from(self.at.left).unwrap_or(usize::MAX);
         let held = self.blocks.fill()?;
         if held.is_empty() {
             return Err(Refusal::Truncated.into());
@@ -117,7 +162,7 @@ impl<'a, R: Read> Archive<'a, R> {
     /// Takes `count` of the bytes that [`Archive::data`] showed.
     pub(super) fn consume(&mut self, count: usize) {
         self.blocks.consume(count);
-        self.left = self.left.saturating_sub(count as u64);
+        self.at.left = self.at.left.saturating_sub(count as u64);
     }
 
     /// Reads what is after the archive's end: zeros, as tar pads to its record size.
@@ -139,9 +184,9 @@ impl<'a, R: Read> Archive<'a, R> {
     /// file's data, and Go's reader, which the other engines use, takes that for the end: so do we.
     fn skip(&mut self) -> Result<()> {
         self.pass()?;
-        let padding = std::mem::take(&mut self.padding);
+        let padding = std::mem::take(&mut self.at.padding);
         if padding > 0 && !self.blocks.fill()?.is_empty() {
-            self.left = padding;
+            self.at.left = padding;
         }
         self.pass()
     }
@@ -163,9 +208,9 @@ impl<'a, R: Read> Archive<'a, R> {
         if block.iter().all(|byte| *byte == 0) {
             return Ok(None);
         }
-        self.headers += 1;
+        self.at.headers += 1;
         let max = self.blocks.limits().entries_max;
-        if self.headers > max {
+        if self.at.headers > max {
             return Err(Refusal::Entries(max).into());
         }
         Ok(Some(block))
@@ -195,13 +240,13 @@ impl<'a, R: Read> Archive<'a, R> {
     }
 
     fn expect(&mut self, size: u64) {
-        self.left = size;
-        self.padding = size.next_multiple_of(BLOCK_BYTES as u64) - size;
+        self.at.left = size;
+        self.at.padding = size.next_multiple_of(BLOCK_BYTES as u64) - size;
     }
 
     /// All data of the current header, which must be at most `max` bytes.
     fn small(&mut self, max: u64, too_large: &Refusal) -> Result<Vec<u8>> {
-        if self.left > max {
+        if self.at.left > max {
             return Err(too_large.clone().into());
         }
         let mut all = Vec::new();
@@ -217,7 +262,7 @@ impl<'a, R: Read> Archive<'a, R> {
     }
 
     fn entry(&mut self, header: &Header, name: Vec<u8>, extensions: Extensions) -> Result<Entry> {
-        self.entries += 1;
+        self.at.entries += 1;
         let link = extensions.link(header);
         let pax = extensions.pax.unwrap_or_default();
         let stored = pax.size.map_or_else(|| size(header), Ok)?;

@@ -3,10 +3,11 @@
 use std::io::{self, BufRead as _, Read};
 
 use coracle_core::oci::layer::Compression;
-use flate2::bufread::MultiGzDecoder;
 use zstd::stream::raw::{DParameter, Decoder, Operation as _};
 
+use super::deflate::{Deflate, Stop};
 use super::error::Refusal;
+use super::gzip::{Between, Gzip};
 use super::windows::{Reservation, WINDOW_BYTES_MAX, Windows};
 use super::wire::Wire;
 
@@ -17,17 +18,29 @@ pub(super) const MAGIC_BYTES: usize = 4;
 /// may follow them.
 pub(super) enum Inflate<'a, R: Read> {
     Plain(Wire<'a, R>),
-    Gzip(Box<MultiGzDecoder<Wire<'a, R>>>),
+    Gzip(Box<Gzip<'a, R>>),
     Zstd(Box<Frames<'a, R>>),
-    /// zstd that could not even be set up.
+    /// A decoder that could not even be set up.
     Broken(Wire<'a, R>),
+}
+
+/// A place in the compressed stream from which it can be read on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Place {
+    Plain,
+    Gzip(Between),
+    /// Between two frames.
+    Zstd,
 }
 
 impl<'a, R: Read> Inflate<'a, R> {
     pub(super) fn new(wire: Wire<'a, R>, compression: Compression, windows: &'a Windows) -> Self {
         match compression {
             Compression::None => Self::Plain(wire),
-            Compression::Gzip => Self::Gzip(Box::new(MultiGzDecoder::new(wire))),
+            Compression::Gzip => match Deflate::new() {
+                Ok(deflate) => Self::Gzip(Box::new(Gzip::new(wire, deflate))),
+                Err(_) => Self::Broken(wire),
+            },
             Compression::Zstd => match decoder() {
                 Ok(decoder) => {
                     Self::Zstd(Box::new(Frames { wire, decoder, windows, reserved: None, inside: false }))
@@ -37,18 +50,47 @@ impl<'a, R: Read> Inflate<'a, R> {
         }
     }
 
-    pub(super) fn wire_bytes(&self) -> u64 {
+    /// Goes on at `place`, where `wire` stands.
+    pub(super) fn resumed(wire: Wire<'a, R>, place: &Place, windows: &'a Windows) -> Self {
+        match place {
+            Place::Plain => Self::new(wire, Compression::None, windows),
+            Place::Zstd => Self::new(wire, Compression::Zstd, windows),
+            Place::Gzip(at) => match Deflate::resumed(at.bits, at.byte, &at.window) {
+                Ok(deflate) => Self::Gzip(Box::new(Gzip::resumed(wire, deflate, at))),
+                Err(_) => Self::Broken(wire),
+            },
+        }
+    }
+
+    /// Where it stands, if it can be read on from there.
+    pub(super) fn place(&self) -> Option<Place> {
         match self {
-            Self::Plain(wire) | Self::Broken(wire) => wire.bytes_in(),
-            Self::Gzip(gzip) => gzip.get_ref().bytes_in(),
-            Self::Zstd(frames) => frames.wire.bytes_in(),
+            Self::Plain(_) => Some(Place::Plain),
+            Self::Gzip(gzip) => gzip.between().map(Place::Gzip),
+            Self::Zstd(frames) => (!frames.inside).then_some(Place::Zstd),
+            Self::Broken(_) => None,
+        }
+    }
+
+    /// Whether reading is to pause at such places, too.
+    pub(super) fn stop(&mut self, stop: Stop) {
+        if let Self::Gzip(gzip) = self {
+            gzip.stop = stop;
+        }
+    }
+
+    pub(super) fn wire(&self) -> &Wire<'a, R> {
+        match self {
+            Self::Plain(wire) | Self::Broken(wire) => wire,
+            Self::Gzip(gzip) => &gzip.wire,
+            Self::Zstd(frames) => &frames.wire,
         }
     }
 
     pub(super) fn into_wire(self) -> Wire<'a, R> {
         match self {
             Self::Plain(wire) | Self::Broken(wire) => wire,
-            Self::Gzip(gzip) => gzip.into_inner(),
+            Self::Gzip(gzip) => gzip.wire,
             Self::Zstd(frames) => frames.wire,
         }
     }

@@ -8,13 +8,21 @@
 //! input ─ sha256, size ─ inflate ─ sha256, bounds ─ tar headers ─ files
 //!  wire.rs               inflate.rs  blocks.rs        archive.rs    tree.rs
 //! ```
+//!
+//! On the way, checkpoints are kept (`keep.rs`), from which another process can go on (`restore.rs`).
 
 mod archive;
 mod blocks;
+mod checkpoint;
+mod deflate;
 mod error;
+mod gzip;
 mod inflate;
+mod keep;
+mod ledger;
 mod pax;
 mod resolve;
+mod restore;
 mod sparse;
 mod tree;
 mod windows;
@@ -28,8 +36,11 @@ use coracle_core::oci::Digest;
 use coracle_core::oci::layer::{Compression, EntryPath, Member};
 use nix::errno::Errno;
 
+pub use self::checkpoint::Whole;
 pub use self::error::{Refusal, UnpackError};
+pub use self::keep::{Interval, Keeper, forget};
 pub use self::resolve::Resolver;
+pub use self::restore::{Resumed, has_checkpoint, resume};
 pub use self::windows::{WINDOW_BYTES_MAX, Windows};
 pub use self::wire::{Transfer, TransferFault};
 
@@ -126,6 +137,15 @@ pub struct Target<'a> {
     pub resolver: Resolver,
 }
 
+/// How a layer begins.
+#[derive(Debug)]
+pub enum Start {
+    /// At its first byte, with checkpoints made as the keeper says.
+    New(Keeper),
+    /// In the middle; `input` has to begin there.
+    Resumed(Box<Resumed>),
+}
+
 /// Reads `input`, which claims to be `size` bytes, to its end and unpacks it. `progress` hears how many bytes came in.
 ///
 /// The transfer comes back in any case: a refusal means something only once the bytes are proven to be those that the
@@ -134,16 +154,47 @@ pub fn unpack<R: Read>(
     input: R,
     size: u64,
     target: &Target<'_>,
+    start: Start,
     progress: &mut dyn FnMut(u64),
 ) -> (Transfer, Result<Unpacked>) {
-    let mut wire = Wire::new(input, size, progress);
-    let compression = match wire.peek(inflate::MAGIC_BYTES) {
-        Ok(head) => Compression::sniff(head),
-        Err(source) => return (wire.finish(), Err(UnpackError::Unreadable { entry: None, source })),
-    };
-    let inflate = Inflate::new(wire, compression, target.windows);
-    let mut archive = Archive::new(Blocks::new(inflate, *target.limits));
-    let outcome = extract(&mut archive, target);
+    match start {
+        Start::New(keeper) => {
+            let mut wire = Wire::new(input, size, progress);
+            let compression = match wire.peek(inflate::MAGIC_BYTES) {
+                Ok(head) => Compression::sniff(head),
+                Err(source) => {
+                    return (wire.finish(), Err(UnpackError::Unreadable { entry: None, source }));
+                }
+            };
+            let inflate = Inflate::new(wire, compression, target.windows);
+            let mut archive = Archive::new(Blocks::new(inflate, *target.limits));
+            let outcome = Tree::new(target, keeper).and_then(|tree| extract(&mut archive, tree));
+            concluded(archive, outcome)
+        }
+        Start::Resumed(resumed) => {
+            let (checkpoint, keeper) = (*resumed).into_parts();
+            let (wire_hash, archive_hash) = checkpoint.hashers().unwrap_or_default();
+            let wire = Wire::resumed(input, size, checkpoint.wire_bytes(), wire_hash, progress);
+            let inflate = Inflate::resumed(wire, &checkpoint.place(), target.windows);
+            let bytes = checkpoint.archive_bytes();
+            let blocks = Blocks::resumed(inflate, *target.limits, bytes, archive_hash);
+            let mut archive = Archive::resumed(blocks, checkpoint.reader);
+            let mut tree = Tree::resumed(target, keeper, checkpoint.counted);
+            let outcome = archive.pass_again().and_then(|()| {
+                if let Some(entry) = checkpoint.within() {
+                    place(&mut tree, &mut archive, &entry, true)?;
+                }
+                extract(&mut archive, tree)
+            });
+            concluded(archive, outcome)
+        }
+    }
+}
+
+fn concluded<R: Read>(
+    archive: Archive<'_, R>,
+    outcome: Result<tree::Counted>,
+) -> (Transfer, Result<Unpacked>) {
     let (blocks, entries) = archive.into_parts();
     let (mut wire, diff_id, archive_bytes) = blocks.into_parts();
     if matches!(outcome, Err(UnpackError::Refused { .. } | UnpackError::Unreadable { .. })) {
@@ -159,17 +210,33 @@ pub fn unpack<R: Read>(
     (wire.finish(), outcome)
 }
 
-fn extract<R: Read>(archive: &mut Archive<'_, R>, target: &Target<'_>) -> Result<tree::Counted> {
-    let mut tree = Tree::new(target)?;
+fn extract<R: Read>(archive: &mut Archive<'_, R>, mut tree: Tree<'_>) -> Result<tree::Counted> {
+    tree.expect_checkpoint(archive);
     while let Some(entry) = archive.next_entry()? {
-        let shown = || entry.name.escape_ascii().to_string();
-        place(&mut tree, archive, &entry).map_err(|error| error.at(shown))?;
+        place(&mut tree, archive, &entry, false)?;
+        tree.checkpoint(archive, None)?;
     }
     archive.finish()?;
     tree.finish()
 }
 
-fn place<R: Read>(tree: &mut Tree<'_>, archive: &mut Archive<'_, R>, entry: &Entry) -> Result<()> {
+/// Puts an entry into the tree; `resumed` says that its beginning is there.
+fn place<R: Read>(
+    tree: &mut Tree<'_>,
+    archive: &mut Archive<'_, R>,
+    entry: &Entry,
+    resumed: bool,
+) -> Result<()> {
+    let shown = || entry.name.escape_ascii().to_string();
+    placed(tree, archive, entry, resumed).map_err(|error| error.at(shown))
+}
+
+fn placed<R: Read>(
+    tree: &mut Tree<'_>,
+    archive: &mut Archive<'_, R>,
+    entry: &Entry,
+    resumed: bool,
+) -> Result<()> {
     let path = match Member::parse(&entry.name).map_err(Refusal::Name)? {
         Member::Ignored => return Ok(()),
         Member::Opaque(dir) => return tree.opaque(&dir),
@@ -178,7 +245,7 @@ fn place<R: Read>(tree: &mut Tree<'_>, archive: &mut Archive<'_, R>, entry: &Ent
     };
     match &entry.kind {
         Kind::Directory => tree.directory(&path, &entry.meta),
-        Kind::File(map) => tree.file(&path, &entry.meta, map, archive),
+        Kind::File(map) => tree.file(&path, entry, map, archive, resumed),
         Kind::Symlink(to) => tree.symlink(&path, &entry.meta, to),
         Kind::HardLink(to) => tree.hard_link(&path, &EntryPath::parse(to).map_err(Refusal::LinkName)?),
         Kind::Fifo => tree.fifo(&path, &entry.meta),

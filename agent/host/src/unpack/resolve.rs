@@ -8,6 +8,7 @@ use nix::fcntl::{OFlag, OpenHow, ResolveFlag, openat, openat2, readlinkat};
 use nix::sys::stat::Mode;
 
 use super::error::{Refusal, Result, UnpackError};
+use super::keep::Keeper;
 use super::tree;
 
 /// How parents are found.
@@ -41,6 +42,7 @@ impl Resolver {
         root: BorrowedFd<'_>,
         path: &[u8],
         missing: Missing,
+        keeper: &mut Keeper,
     ) -> Result<Option<OwnedFd>> {
         if path.is_empty() {
             return openat(root, ".", DIRECTORY, Mode::empty())
@@ -56,11 +58,11 @@ impl Resolver {
                 Err(_) => {}
             }
         }
-        walk(root, path, missing)
+        walk(root, path, missing, keeper)
     }
 }
 
-fn walk(root: BorrowedFd<'_>, path: &[u8], missing: Missing) -> Result<Option<OwnedFd>> {
+fn walk(root: BorrowedFd<'_>, path: &[u8], missing: Missing, keeper: &mut Keeper) -> Result<Option<OwnedFd>> {
     let mut stack: Vec<OwnedFd> = Vec::new();
     let mut pending: Vec<Vec<u8>> = reversed(path);
     let mut links = 0;
@@ -81,7 +83,7 @@ fn walk(root: BorrowedFd<'_>, path: &[u8], missing: Missing) -> Result<Option<Ow
         match openat(here, name.as_slice(), DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty()) {
             Ok(next) => stack.push(next),
             Err(Errno::ENOENT) if missing == Missing::Fail => return Ok(None),
-            Err(Errno::ENOENT) => stack.push(tree::implicit(here, &name)?),
+            Err(Errno::ENOENT) => stack.push(tree::implicit(here, &name, keeper)?),
             Err(Errno::ELOOP | Errno::ENOTDIR) => match readlinkat(here, name.as_slice()) {
                 Ok(target) => {
                     links += 1;
@@ -95,7 +97,7 @@ fn walk(root: BorrowedFd<'_>, path: &[u8], missing: Missing) -> Result<Option<Ow
                     pending.extend(reversed(&target));
                 }
                 Err(Errno::EINVAL) if missing == Missing::Create => {
-                    stack.push(tree::instead_of_whiteout(here, &name)?);
+                    stack.push(tree::instead_of_whiteout(here, &name, keeper)?);
                 }
                 Err(Errno::EINVAL) => return Ok(None),
                 Err(errno) => return Err(UnpackError::write("read a link above it")(errno)),

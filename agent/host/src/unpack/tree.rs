@@ -4,13 +4,15 @@
 //! read when it is entered and put back when it is left, so nothing has to be remembered until the end, however many
 //! directories there are. Their modes can be set at once, because root is not held by them.
 
+mod file;
+
 use std::ffi::{CString, OsStr};
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
+use std::io::Read;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
-use std::os::unix::fs::FileExt as _;
 use std::path::PathBuf;
+use std::rc::Rc;
 
 use coracle_core::limits::ENTRY_PATH_BYTES_MAX;
 use coracle_core::oci::layer::EntryPath;
@@ -22,17 +24,20 @@ use nix::sys::stat::{
 };
 use nix::sys::time::TimeSpec;
 use nix::unistd::{Gid, Uid, UnlinkatFlags, fchown, fchownat, getegid, geteuid, linkat, symlinkat, unlinkat};
+use serde::{Deserialize, Serialize};
 
-use super::archive::{Archive, Device, Meta};
+use super::archive::{Archive, Device, Entry, Meta};
+use super::checkpoint::Checkpoint;
 use super::error::{Refusal, Result, UnpackError};
+use super::keep::Keeper;
 use super::pax::FileTime;
 use super::resolve::{DIRECTORY, Missing, Resolver};
-use super::sparse::Map;
 use super::xattr::{self, Fate, Object};
 use super::{Devices, Target};
 
 /// What was written.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(super) struct Counted {
     pub(super) content_bytes: u64,
     pub(super) attributes_skipped: u64,
@@ -43,8 +48,9 @@ pub(super) struct Tree<'a> {
     resolver: Resolver,
     devices: Devices,
     process: (Uid, Gid),
-    entered: Option<Entered>,
+    entered: Option<Rc<Entered>>,
     counted: Counted,
+    keeper: Keeper,
 }
 
 /// The directory that entries are put into.
@@ -55,6 +61,12 @@ struct Entered {
     stat: FileStat,
 }
 
+impl Entered {
+    fn fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
+}
+
 const PRIVATE: Mode = Mode::S_IRWXU;
 /// Mode of a directory that the archive needs but does not have.
 const IMPLICIT: Mode =
@@ -62,19 +74,48 @@ const IMPLICIT: Mode =
 const NOFOLLOW: AtFlags = AtFlags::AT_SYMLINK_NOFOLLOW;
 
 impl<'a> Tree<'a> {
-    pub(super) fn new(target: &Target<'a>) -> Result<Self> {
+    pub(super) fn new(target: &Target<'a>, mut keeper: Keeper) -> Result<Self> {
         // Until the archive says otherwise; and the same bytes give the same directory.
         own(target.root, Uid::from_raw(0), Gid::from_raw(0))?;
         fchmod(target.root, IMPLICIT).map_err(UnpackError::write("set the root's mode"))?;
         set_time(target.root, FileTime::default())?;
-        Ok(Self {
+        keeper.timed(inode(target.root)?, FileTime::default())?;
+        Ok(Self::resumed(target, keeper, Counted::default()))
+    }
+
+    /// Goes on in a tree that is as it was left.
+    pub(super) fn resumed(target: &Target<'a>, keeper: Keeper, counted: Counted) -> Self {
+        Self {
             root: target.root,
             resolver: target.resolver,
             devices: target.limits.devices,
             process: (geteuid(), getegid()),
             entered: None,
-            counted: Counted::default(),
-        })
+            counted,
+            keeper,
+        }
+    }
+
+    /// Has the archive mark the place of the next checkpoint, if there is to be one.
+    pub(super) fn expect_checkpoint<R: Read>(&self, archive: &mut Archive<'_, R>) {
+        if let Some(interval) = self.keeper.interval() {
+            archive.mark_after(interval);
+        }
+    }
+
+    /// Keeps a checkpoint here if one is due; `within` is the file that is being written.
+    pub(super) fn checkpoint<R: Read>(
+        &mut self,
+        archive: &mut Archive<'_, R>,
+        within: Option<&Entry>,
+    ) -> Result<()> {
+        let Some((mark, reader)) = archive.marked() else { return Ok(()) };
+        // With all times as they are to be.
+        self.leave()?;
+        let counted = self.counted;
+        self.keeper.keep(|layer, end| Checkpoint::new(layer, mark, reader, within, counted, end))?;
+        self.expect_checkpoint(archive);
+        Ok(())
     }
 
     pub(super) fn finish(mut self) -> Result<Counted> {
@@ -86,63 +127,33 @@ impl<'a> Tree<'a> {
         let Some((parent, name)) = path.split() else {
             self.leave()?;
             let root = self.root;
+            self.keeper.changing()?;
             xattr::clear(root).map_err(UnpackError::write("clear attributes"))?;
+            self.keeper.timed(inode(root)?, meta.mtime)?;
             return self.dress(root, meta);
         };
-        let here = self.enter(parent)?;
+        let entered = self.enter(parent)?;
+        let here = entered.fd();
         let open = |here: BorrowedFd<'_>| openat(here, name, DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty());
         let made = match mkdirat(here, name, PRIVATE) {
             Ok(()) => open(here).map_err(UnpackError::write("open the directory"))?,
             Err(Errno::EEXIST) => match open(here) {
                 Ok(existing) => {
+                    self.keeper.changing()?;
                     xattr::clear(existing.as_fd()).map_err(UnpackError::write("clear attributes"))?;
                     existing
                 }
-                Err(Errno::ELOOP | Errno::ENOTDIR) => replace_with_directory(here, name)?,
+                Err(Errno::ELOOP | Errno::ENOTDIR) => {
+                    self.keeper.changing()?;
+                    replace_with_directory(here, name)?
+                }
                 Err(errno) => return Err(UnpackError::write("open the directory")(errno)),
             },
             Err(errno) => return Err(UnpackError::write("make the directory")(errno)),
         };
+        self.keeper.named(entered.stat.st_ino, name)?;
+        self.keeper.timed(inode(made.as_fd())?, meta.mtime)?;
         self.dress(made.as_fd(), meta)
-    }
-
-    pub(super) fn file<R: Read>(
-        &mut self,
-        path: &EntryPath,
-        meta: &Meta,
-        map: &Map,
-        archive: &mut Archive<'_, R>,
-    ) -> Result<()> {
-        let (parent, name) = path.split().ok_or(Refusal::Root)?;
-        let here = self.enter(parent)?;
-        let flags = OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
-        let fd = making(here, name, || openat(here, name, flags, Mode::S_IRUSR | Mode::S_IWUSR))
-            .map_err(|error| error.or_attempt("create the file"))?;
-        // The library's calls take 64-bit offsets where the C library's own are shorter.
-        let file = File::from(fd);
-        for (offset, length) in &map.segments {
-            let (mut offset, end) = (*offset, offset.saturating_add(*length));
-            while offset < end {
-                let data = archive.data()?;
-                // The map's sum is the entry's size, so the data cannot end first without the archive ending.
-                let room = usize::try_from(end - offset).unwrap_or(usize::MAX);
-                let data = data.get(..room).unwrap_or(data);
-                let written = match file.write_at(data, offset) {
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
-                    written => written.map_err(UnpackError::write("write the file"))?,
-                };
-                archive.consume(written);
-                offset += written as u64;
-                self.counted.content_bytes += written as u64;
-            }
-        }
-        if map.segments.last().is_none_or(|(offset, length)| offset + length < map.length) {
-            file.set_len(map.length).map_err(UnpackError::write("size the file"))?;
-        }
-        if !self.owned_already(meta) {
-            own(file.as_fd(), Uid::from_raw(meta.uid), Gid::from_raw(meta.gid))?;
-        }
-        self.finish_dress(file.as_fd(), meta)
     }
 
     pub(super) fn symlink(&mut self, path: &EntryPath, meta: &Meta, target: &[u8]) -> Result<()> {
@@ -150,9 +161,11 @@ impl<'a> Tree<'a> {
             return Err(Refusal::SymlinkTarget.into());
         }
         let (parent, name) = path.split().ok_or(Refusal::Root)?;
-        let here = self.enter(parent)?;
-        making(here, name, || symlinkat(target, here, name))
+        let entered = self.enter(parent)?;
+        let here = entered.fd();
+        making(here, name, &mut self.keeper, || symlinkat(target, here, name))
             .map_err(|error| error.or_attempt("make the link"))?;
+        self.keeper.named(entered.stat.st_ino, name)?;
         self.dress_named(parent, name, meta, None)
     }
 
@@ -180,9 +193,12 @@ impl<'a> Tree<'a> {
 
     fn node(&mut self, path: &EntryPath, meta: &Meta, kind: SFlag, device: u64) -> Result<()> {
         let (parent, name) = path.split().ok_or(Refusal::Root)?;
-        let here = self.enter(parent)?;
-        making(here, name, || mknodat(here, name, kind, Mode::S_IRUSR | Mode::S_IWUSR, device))
+        let entered = self.enter(parent)?;
+        let here = entered.fd();
+        let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+        making(here, name, &mut self.keeper, || mknodat(here, name, kind, mode, device))
             .map_err(|error| error.or_attempt("make the node"))?;
+        self.keeper.named(entered.stat.st_ino, name)?;
         self.dress_named(parent, name, meta, Some(meta.mode))
     }
 
@@ -195,9 +211,11 @@ impl<'a> Tree<'a> {
         let elsewhere = if to_parent == parent {
             None
         } else {
-            Some(self.resolver.open(self.root, to_parent, Missing::Fail)?.ok_or_else(absent)?)
+            let found = self.resolver.open(self.root, to_parent, Missing::Fail, &mut self.keeper)?;
+            Some(found.ok_or_else(absent)?)
         };
-        let here = self.enter(parent)?;
+        let entered = self.enter(parent)?;
+        let here = entered.fd();
         let there = elsewhere.as_ref().map_or(here, |directory| directory.as_fd());
         let target = match fstatat(there, to_name, NOFOLLOW) {
             Ok(stat) if is_whiteout(&stat) => return Err(absent().into()),
@@ -211,16 +229,19 @@ impl<'a> Tree<'a> {
         {
             return Ok(());
         }
-        making(here, name, || linkat(there, to_name, here, name, AtFlags::empty()))
-            .map_err(|error| error.or_attempt("make the hard link"))
+        making(here, name, &mut self.keeper, || linkat(there, to_name, here, name, AtFlags::empty()))
+            .map_err(|error| error.or_attempt("make the hard link"))?;
+        self.keeper.named(entered.stat.st_ino, name)
     }
 
     /// Hides what lower layers have at `path`, and nothing of this layer (layer.md, "Whiteouts").
     pub(super) fn whiteout(&mut self, path: &EntryPath) -> Result<()> {
         let (parent, name) = path.split().ok_or(Refusal::Root)?;
-        let here = self.enter(parent)?;
+        let entered = self.enter(parent)?;
+        let here = entered.fd();
         match mknodat(here, name, SFlag::S_IFCHR, Mode::empty(), 0) {
             Ok(()) => {
+                self.keeper.named(entered.stat.st_ino, name)?;
                 // An age of its own would make two unpackings of one layer differ.
                 let zero = time_spec(FileTime::default());
                 utimensat(here, name, &zero, &zero, UtimensatFlags::NoFollowSymlink)
@@ -238,24 +259,25 @@ impl<'a> Tree<'a> {
 
     /// Hides what lower layers have in `directory`. What this layer has there stays, before and after.
     pub(super) fn opaque(&mut self, directory: &EntryPath) -> Result<()> {
-        let here = self.enter(directory.as_bytes())?;
-        mark_opaque(here)
+        mark_opaque(self.enter(directory.as_bytes())?.fd())
     }
 
-    fn enter(&mut self, path: &[u8]) -> Result<BorrowedFd<'_>> {
-        if self.entered.as_ref().is_none_or(|entered| entered.path != path) {
-            self.leave()?;
-            let fd = self.resolver.open(self.root, path, Missing::Create)?.ok_or(Refusal::Parent)?;
-            let stat = fstat(&fd).map_err(UnpackError::write("look at its directory"))?;
-            self.entered = Some(Entered { path: path.to_vec(), fd, stat });
+    fn enter(&mut self, path: &[u8]) -> Result<Rc<Entered>> {
+        if let Some(entered) = self.entered.as_ref().filter(|entered| entered.path == path) {
+            return Ok(Rc::clone(entered));
         }
-        // Just set.
-        self.entered.as_ref().map(|entered| entered.fd.as_fd()).ok_or_else(|| Refusal::Parent.into())
+        self.leave()?;
+        let found = self.resolver.open(self.root, path, Missing::Create, &mut self.keeper)?;
+        let fd = found.ok_or(Refusal::Parent)?;
+        let stat = fstat(&fd).map_err(UnpackError::write("look at its directory"))?;
+        let entered = Rc::new(Entered { path: path.to_vec(), fd, stat });
+        self.entered = Some(Rc::clone(&entered));
+        Ok(entered)
     }
 
     fn leave(&mut self) -> Result<()> {
         match self.entered.take() {
-            Some(Entered { fd, stat, .. }) => restore_time(fd.as_fd(), &stat),
+            Some(entered) => restore_time(entered.fd(), &entered.stat),
             None => Ok(()),
         }
     }
@@ -283,7 +305,8 @@ impl<'a> Tree<'a> {
     /// The same for what cannot be opened: links and nodes.
     fn dress_named(&mut self, parent: &[u8], name: &[u8], meta: &Meta, mode: Option<Mode>) -> Result<()> {
         let attributes = {
-            let here = self.enter(parent)?;
+            let entered = self.enter(parent)?;
+            let here = entered.fd();
             fchownat(here, name, Some(Uid::from_raw(meta.uid)), Some(Gid::from_raw(meta.gid)), NOFOLLOW)
                 .map_err(UnpackError::write("set the owner"))?;
             if let Some(mode) = mode {
@@ -295,7 +318,7 @@ impl<'a> Tree<'a> {
         };
         self.counted.attributes_skipped += attributes;
         let time = time_spec(meta.mtime);
-        utimensat(self.enter(parent)?, name, &time, &time, UtimensatFlags::NoFollowSymlink)
+        utimensat(self.enter(parent)?.fd(), name, &time, &time, UtimensatFlags::NoFollowSymlink)
             .map_err(UnpackError::write("set the time"))
     }
 
@@ -345,10 +368,14 @@ impl Unmade {
 fn making<T>(
     here: BorrowedFd<'_>,
     name: &[u8],
+    keeper: &mut Keeper,
     make: impl Fn() -> std::result::Result<T, Errno>,
 ) -> std::result::Result<T, Unmade> {
     match make() {
         Err(Errno::EEXIST) => {
+            let before = fstatat(here, name, NOFOLLOW).map_err(Unmade::System)?;
+            let told = if is_directory(&before) { keeper.removing() } else { keeper.changing() };
+            told.map_err(Unmade::Other)?;
             remove(here, name).map_err(Unmade::Other)?;
             make().map_err(Unmade::System)
         }
@@ -356,7 +383,7 @@ fn making<T>(
     }
 }
 
-fn remove(here: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
+pub(super) fn remove(here: BorrowedFd<'_>, name: &[u8]) -> Result<()> {
     match unlinkat(here, name, UnlinkatFlags::NoRemoveDir) {
         Err(Errno::EISDIR) => {
             let here = PathBuf::from(format!("/proc/self/fd/{}", here.as_raw_fd()));
@@ -383,28 +410,31 @@ fn replace_with_directory(here: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd> 
 
 /// A directory that an entry needs and the archive does not have. Overlayfs takes a directory's owner and mode from the
 /// uppermost layer that has it: an archive that leaves out the parents of its entries gets these.
-pub(super) fn implicit(here: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd> {
+pub(super) fn implicit(here: BorrowedFd<'_>, name: &[u8], keeper: &mut Keeper) -> Result<OwnedFd> {
     let stat = fstat(here).map_err(UnpackError::write("look at a directory above it"))?;
     mkdirat(here, name, PRIVATE).map_err(UnpackError::write("make a directory above it"))?;
     let made = openat(here, name, DIRECTORY | OFlag::O_NOFOLLOW, Mode::empty())
         .map_err(UnpackError::write("open a directory above it"))?;
     own(made.as_fd(), Uid::from_raw(0), Gid::from_raw(0))?;
     fchmod(&made, IMPLICIT).map_err(UnpackError::write("set the mode of a directory above it"))?;
+    keeper.named(stat.st_ino, name)?;
+    keeper.timed(inode(made.as_fd())?, FileTime::default())?;
     set_time(made.as_fd(), FileTime::default())?;
     restore_time(here, &stat)?;
     Ok(made)
 }
 
 /// As [`implicit`], where a whiteout of this layer stands in the way: its target is gone, and this is new.
-pub(super) fn instead_of_whiteout(here: BorrowedFd<'_>, name: &[u8]) -> Result<OwnedFd> {
+pub(super) fn instead_of_whiteout(here: BorrowedFd<'_>, name: &[u8], keeper: &mut Keeper) -> Result<OwnedFd> {
     let stat = fstatat(here, name, NOFOLLOW).map_err(UnpackError::write("look at a parent of it"))?;
     if !is_whiteout(&stat) {
         return Err(Refusal::Parent.into());
     }
+    keeper.changing()?;
     let before = fstat(here).map_err(UnpackError::write("look at a directory above it"))?;
     unlinkat(here, name, UnlinkatFlags::NoRemoveDir)
         .map_err(UnpackError::write("replace a whiteout above it"))?;
-    let made = implicit(here, name)?;
+    let made = implicit(here, name, keeper)?;
     mark_opaque(made.as_fd())?;
     restore_time(here, &before)?;
     Ok(made)
@@ -419,15 +449,19 @@ fn is_whiteout(stat: &FileStat) -> bool {
     stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFCHR.bits() && stat.st_rdev == 0
 }
 
-fn is_directory(stat: &FileStat) -> bool {
+pub(super) fn is_directory(stat: &FileStat) -> bool {
     stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits()
+}
+
+fn inode(fd: BorrowedFd<'_>) -> Result<u64> {
+    fstat(fd).map(|stat| stat.st_ino).map_err(UnpackError::write("look at the directory"))
 }
 
 fn own(fd: BorrowedFd<'_>, uid: Uid, gid: Gid) -> Result<()> {
     fchown(fd, Some(uid), Some(gid)).map_err(UnpackError::write("set the owner"))
 }
 
-fn set_time(fd: BorrowedFd<'_>, time: FileTime) -> Result<()> {
+pub(super) fn set_time(fd: BorrowedFd<'_>, time: FileTime) -> Result<()> {
     let time = time_spec(time);
     futimens(fd, &time, &time).map_err(UnpackError::write("set the time"))
 }

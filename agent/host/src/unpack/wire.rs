@@ -58,9 +58,25 @@ impl<'a, R: Read> Wire<'a, R> {
         }
     }
 
-    /// How many bytes came in so far.
+    /// Goes on after `taken` bytes, which `hasher` has seen.
+    pub(super) fn resumed(
+        input: R,
+        size: u64,
+        taken: u64,
+        hasher: Hasher,
+        progress: &'a mut dyn FnMut(u64),
+    ) -> Self {
+        Self { bytes: taken, hasher, ..Self::new(input, size, progress) }
+    }
+
+    /// How many bytes came in so far, those included that came before it was resumed.
     pub(super) fn bytes_in(&self) -> u64 {
         self.bytes
+    }
+
+    /// How many bytes were taken, and the hash over them.
+    pub(super) fn taken(&self) -> (u64, &Hasher) {
+        (self.bytes - self.held().len() as u64, &self.hasher)
     }
 
     /// The next bytes without taking them: `count` of them, fewer only at the end. `count` is far below the buffer.
@@ -77,10 +93,11 @@ impl<'a, R: Read> Wire<'a, R> {
     /// Reads the rest, for its digest only.
     pub(super) fn drain(&mut self) {
         while self.fault.is_none() && !self.ended {
-            (self.start, self.end) = (0, 0);
+            self.consume(self.end - self.start);
             // A failure is kept as the transfer's fault.
-            let _ = self.read_more();
+            let _ = self.fill_buf();
         }
+        self.consume(self.end - self.start);
     }
 
     pub(super) fn finish(self) -> Transfer {
@@ -114,7 +131,6 @@ impl<'a, R: Read> Wire<'a, R> {
             }
             return Ok(());
         }
-        self.hasher.update(space.get(..read).unwrap_or_default());
         self.end += read;
         self.bytes += read as u64;
         if self.bytes > self.size {
@@ -147,7 +163,10 @@ impl<R: Read> BufRead for Wire<'_, R> {
         Ok(self.held())
     }
 
+    /// Hashes what is taken, and not what was only read ahead: so the hash always belongs to a place in the stream.
     fn consume(&mut self, count: usize) {
-        self.start = self.end.min(self.start + count);
+        let until = self.end.min(self.start + count);
+        self.hasher.update(self.buffer.get(self.start..until).unwrap_or_default());
+        self.start = until;
     }
 }

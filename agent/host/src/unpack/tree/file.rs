@@ -1,0 +1,75 @@
+//! Regular files: the only entries that are written in many steps, and that a checkpoint can be within.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::fd::AsFd as _;
+use std::os::unix::fs::FileExt as _;
+
+use coracle_core::oci::layer::EntryPath;
+use nix::fcntl::{OFlag, openat};
+use nix::sys::stat::Mode;
+use nix::unistd::{Gid, Uid};
+
+use super::super::archive::{Archive, Entry};
+use super::super::error::{Refusal, Result, UnpackError};
+use super::super::sparse::Map;
+use super::{Tree, making, own};
+
+impl Tree<'_> {
+    /// A file; with `resumed`, the rest of one whose beginning is there.
+    pub(in super::super) fn file<R: Read>(
+        &mut self,
+        path: &EntryPath,
+        entry: &Entry,
+        map: &Map,
+        archive: &mut Archive<'_, R>,
+        resumed: bool,
+    ) -> Result<()> {
+        let (parent, name) = path.split().ok_or(Refusal::Root)?;
+        let entered = self.enter(parent)?;
+        let here = entered.fd();
+        let fd = if resumed {
+            openat(here, name, OFlag::O_WRONLY | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC, Mode::empty())
+                .map_err(UnpackError::write("open the file again"))?
+        } else {
+            let flags =
+                OFlag::O_WRONLY | OFlag::O_CREAT | OFlag::O_EXCL | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+            let mode = Mode::S_IRUSR | Mode::S_IWUSR;
+            let fd = making(here, name, &mut self.keeper, || openat(here, name, flags, mode))
+                .map_err(|error| error.or_attempt("create the file"))?;
+            self.keeper.named(entered.stat.st_ino, name)?;
+            fd
+        };
+        // The library's calls take 64-bit offsets where the C library's own are shorter.
+        let file = File::from(fd);
+        let stored = map.segments.iter().map(|(_, length)| *length).sum::<u64>();
+        let mut skip = stored.saturating_sub(archive.left());
+        for (offset, length) in &map.segments {
+            let done = skip.min(*length);
+            skip -= done;
+            let (mut offset, end) = (offset.saturating_add(done), offset.saturating_add(*length));
+            while offset < end {
+                let data = archive.data()?;
+                // The map's sum is the entry's size, so the data cannot end first without the archive ending.
+                let room = usize::try_from(end - offset).unwrap_or(usize::MAX);
+                let data = data.get(..room).unwrap_or(data);
+                let written = match file.write_at(data, offset) {
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+                    written => written.map_err(UnpackError::write("write the file"))?,
+                };
+                archive.consume(written);
+                offset += written as u64;
+                self.counted.content_bytes += written as u64;
+                self.checkpoint(archive, Some(entry))?;
+            }
+        }
+        let meta = &entry.meta;
+        if resumed || map.segments.last().is_none_or(|(offset, length)| offset + length < map.length) {
+            file.set_len(map.length).map_err(UnpackError::write("size the file"))?;
+        }
+        if !self.owned_already(meta) {
+            own(file.as_fd(), Uid::from_raw(meta.uid), Gid::from_raw(meta.gid))?;
+        }
+        self.finish_dress(file.as_fd(), meta)
+    }
+}
