@@ -9,6 +9,7 @@ pub mod command;
 pub mod compose;
 pub mod deployment;
 pub mod desired;
+pub mod explain;
 pub mod fault;
 mod fields;
 pub mod gate;

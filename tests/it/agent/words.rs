@@ -115,3 +115,43 @@ fn a_hold_survives_a_restart_shows_as_a_gate_and_ends_by_the_word_of_who_began_i
     bed.bench.until_log("web", "two");
     assert_eq!(bed.bench.ask(&["hold", "--release"]).trim(), "updates go on");
 }
+
+#[test]
+fn why_names_each_closed_gate_the_broker_and_the_agent_with_what_helps() {
+    let mut bed = Commanded::new("why");
+    let why = bed.bench.ask(&["why"]);
+    assert!(why.starts_with("  generation 1 is good\n"), "{why}");
+    let folder = bed.bench.board.run_dir().join("inhibit.d");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("printing"), "").unwrap();
+    bed.registry.put_image("app", "2", &idle("two"));
+    bed.desired(2, "2").policy(&json!({"mode": "confirm"})).send(&bed.broker);
+    bed.bench.until_state(2, "WAITING");
+    bed.bench.ask(&["stop", "web"]);
+    let waits = [
+        "~ generation 2 waits; everything is fetched, and only the switch is missing",
+        "~ a person must approve of it\n    -> `coracle confirm`",
+        "~ something on this board objects, by the file inhibit.d/printing\n    -> ",
+        "  workload site.web was stopped by hand\n    -> `coracle restart site.web`",
+    ];
+    let says = |why: &str| waits.iter().all(|text| why.contains(text));
+    let why = bed.bench.ask(&["why"]);
+    assert!(says(&why) && !why.contains("broker") && !why.contains("no agent"), "{why}");
+
+    bed.broker.process().kill().unwrap();
+    let why = eventually(PATIENCE, || {
+        let why = bed.bench.ask(&["why"]);
+        if why.contains("! not connected to the broker: ") { Ok(why) } else { Err(why) }
+    });
+    assert!(says(&why) && why.contains("tried again in"), "{why}");
+
+    bed.bench.board.crash().unwrap();
+    let why = bed.bench.ask(&["why"]);
+    assert!(says(&why) && why.contains("! no agent runs here"), "{why}");
+    let why = asked(&bed.bench, &["why", "--json"]);
+    assert_eq!(
+        (&why["agentRunning"], &why["remarks"][0]["kind"]),
+        (&json!(false), &json!("fact")),
+        "{why:#}"
+    );
+}

@@ -58,6 +58,8 @@ pub enum Verb {
     Hold,
     /// Bring back the good deployment before this one.
     Rollback,
+    /// Tell what only the running agent knows of why things stand as they do.
+    Why,
 }
 
 impl Verb {
@@ -73,6 +75,7 @@ impl Verb {
         Self::Gc,
         Self::Hold,
         Self::Rollback,
+        Self::Why,
     ];
 
     /// The word on the wire.
@@ -89,6 +92,7 @@ impl Verb {
             Self::Gc => "gc",
             Self::Hold => "hold",
             Self::Rollback => "rollback",
+            Self::Why => "why",
         }
     }
 
@@ -104,7 +108,7 @@ impl Verb {
     pub fn is_for(self, origin: &Origin) -> bool {
         match origin {
             Origin::Console => true,
-            Origin::Device => self != Self::Rollback,
+            Origin::Device => self != Self::Rollback && self != Self::Why,
             Origin::Group(_) => self == Self::Refresh || self == Self::Hold,
         }
     }
@@ -170,6 +174,8 @@ pub enum Action {
     Release,
     /// Bring back the good deployment before this one; where a generation is named, it must be the one that comes back.
     Rollback(Option<u64>),
+    /// Tell what only the running agent knows of why things stand as they do.
+    Why,
 }
 
 impl Action {
@@ -187,6 +193,7 @@ impl Action {
             Self::Gc => Verb::Gc,
             Self::Hold(_) | Self::Release => Verb::Hold,
             Self::Rollback(_) => Verb::Rollback,
+            Self::Why => Verb::Why,
         }
     }
 }

@@ -97,6 +97,7 @@ fn action(verb: Verb, mut args: Fields) -> Result<Action, Fault> {
         Verb::Gc => Action::Gc,
         Verb::Hold => hold(&mut args)?,
         Verb::Rollback => Action::Rollback(generation(&mut args)?),
+        Verb::Why => Action::Why,
     };
     args.end()?;
     Ok(action)

@@ -122,7 +122,8 @@ impl fmt::Display for Reason {
     }
 }
 
-struct Hundredths(u32);
+/// Hundredths, written with the two digits they need.
+pub(crate) struct Hundredths(pub(crate) u32);
 
 impl fmt::Display for Hundredths {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -46,6 +46,8 @@ pub(super) enum Command {
     Restart(Restart),
     /// Show all that the agent knows of the board, as JSON.
     Diag(Json),
+    /// Say in plain words what the agent does, why it does not do more, and what helps.
+    Why(Json),
     /// Fetch, verify and unpack an image.
     Pull(Pull),
     /// Run an image, with docker's words.

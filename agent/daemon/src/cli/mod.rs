@@ -18,6 +18,7 @@ mod pull;
 mod run;
 mod status;
 mod verify;
+mod why;
 mod workloads;
 
 use clap::{CommandFactory as _, Parser as _};
@@ -73,6 +74,7 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {
         Command::Rollback(args) => control::rollback(&board()?, args),
         Command::Hold(args) => control::hold(&board()?, args),
         Command::History(args) => history::history(&board()?, args),
+        Command::Why(args) => why::why(&board()?, args),
         Command::Refresh(args) => control::refresh(&board()?, args),
         Command::Restart(args) => control::restart(&board()?, args),
         Command::Diag(args) => control::diag(&board()?, args),

@@ -171,7 +171,8 @@ fn slot(action: &Action) -> Slot {
         | Action::Confirm(_)
         | Action::Hold(_)
         | Action::Release
-        | Action::Rollback(_) => Slot::Look,
+        | Action::Rollback(_)
+        | Action::Why => Slot::Look,
     }
 }
 
@@ -201,7 +202,8 @@ fn run(hands: &Hands, action: &Action, about: &Value) -> Result<Value, Fault> {
         | Action::Confirm(_)
         | Action::Hold(_)
         | Action::Release
-        | Action::Rollback(_) => Ok(about.clone()),
+        | Action::Rollback(_)
+        | Action::Why => Ok(about.clone()),
     }
 }
 

@@ -16,6 +16,7 @@ mod obey;
 mod outbox;
 mod report;
 mod trial;
+mod trouble;
 mod turn;
 mod turns;
 mod workers;

@@ -105,6 +105,10 @@ impl Engine {
             Action::Hold(why) => self.hold(ticket, &command.origin, Some(&why)),
             Action::Release => self.hold(ticket, &command.origin, None),
             Action::Rollback(named) => self.roll_back(ticket, named),
+            Action::Why => {
+                let live = self.trouble.tell(self.link, self.journal.holds(&self.record));
+                ticket.answer(&self.outbox, Ok(serde_json::to_value(live).unwrap_or_default()));
+            }
             Action::Restart(_) | Action::Logs { .. } | Action::Diag | Action::Gc => {
                 let about = self.about();
                 let errand = Errand { ticket, action: command.action, about };

@@ -18,6 +18,7 @@ use tokio::time::{Instant, sleep_until};
 use super::admit::{self, Admission};
 use super::commands::Commands;
 use super::obey::{Topic, topic as read};
+use super::trouble::Trouble;
 use super::turns::Said;
 use super::{Answer, Clock, Hands, Heartbeat, Journal, Opened, Outbox, Task, Turns, Workers};
 use crate::config::Settings;
@@ -54,6 +55,7 @@ pub(crate) struct Engine {
     heartbeat: Heartbeat,
     /// Whether the broker hears this board.
     pub(super) link: Link,
+    pub(super) trouble: Trouble,
     /// Whether nothing but another board's turn holds the switch back.
     turn_wanted: bool,
     /// When to ask the machine again although nothing happened.
@@ -108,6 +110,7 @@ impl Engine {
             turns,
             heartbeat,
             link,
+            trouble: Trouble::default(),
             turn_wanted: false,
             wake,
             kept: false,
@@ -158,11 +161,13 @@ impl Engine {
         match event {
             ChannelEvent::Connected { sid } => {
                 self.link = Link::Up;
+                self.trouble.connected();
                 let broker = self.settings.broker.as_ref().map(|broker| broker.url.to_string());
                 self.outbox.connected(sid, &broker.unwrap_or_default());
             }
             ChannelEvent::Disconnected { loss, cause, retry_in } => {
                 self.link = Link::Down;
+                self.trouble.disconnected(cause, *retry_in);
                 events::disconnected(*loss, cause, *retry_in);
             }
             ChannelEvent::Message { topic, payload, retained, missed } => {
@@ -220,10 +225,15 @@ impl Engine {
         match answer {
             Answer::Event(event) => self.feed(event),
             Answer::Waits => self.keep_at = Instant::now() + WAITS_EVERY,
-            Answer::Kept(Ok(())) => self.kept = true,
-            Answer::Kept(Err(fault)) => {
-                events::not_kept(&fault);
-                self.keep_at = Instant::now() + KEEP_AGAIN;
+            Answer::Kept(outcome) => {
+                match &outcome {
+                    Ok(()) => self.kept = true,
+                    Err(fault) => {
+                        events::not_kept(fault);
+                        self.keep_at = Instant::now() + KEEP_AGAIN;
+                    }
+                }
+                self.trouble.kept(outcome);
             }
         }
         self.outbox.saw(self.workers.seen());
