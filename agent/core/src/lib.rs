@@ -26,5 +26,6 @@ pub mod retry;
 pub mod rollout;
 pub mod scrub;
 pub mod seccomp;
+pub mod service_unit;
 pub mod standing;
 pub mod time;

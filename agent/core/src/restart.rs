@@ -48,6 +48,21 @@ pub fn after_end(policy: Restart, ended: Ended, in_a_row: u32) -> AfterEnd {
     AfterEnd::StartAgain { delay_ms: doubled.min(DELAY_MAX_MS), in_a_row: in_a_row.saturating_add(1) }
 }
 
+/// The exit status by which a shim tells the service manager that its workload stays ended, whatever its unit says of
+/// restarts.
+pub const STAYS_ENDED: i32 = 99;
+
+/// The exit status of a shim that ran its workload once and leaves the next start to the service manager, whose unit
+/// restarts by `policy`. As far as may be it is the workload's own.
+#[must_use]
+pub fn exit_status(policy: Restart, after: AfterEnd, exit_code: i32) -> i32 {
+    match (after, policy) {
+        (AfterEnd::StartAgain { .. }, _) if exit_code == STAYS_ENDED => 1,
+        (AfterEnd::Stay, Restart::OnFailure { .. }) if exit_code != 0 => STAYS_ENDED,
+        (AfterEnd::StartAgain { .. } | AfterEnd::Stay, _) => exit_code,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,5 +95,23 @@ mod tests {
         check(Restart::Always, 1, 0, u32::MAX, Some((30_000, u32::MAX)));
         check(Restart::Always, 1, 10_000, 64, Some((100, 1)));
         check(Restart::OnFailure { max: Some(2) }, 1, 10_000, 2, Some((100, 1)));
+    }
+
+    #[test]
+    fn a_shims_exit_status_says_what_the_policy_says() {
+        let again = AfterEnd::StartAgain { delay_ms: 100, in_a_row: 1 };
+        let counted = Restart::OnFailure { max: Some(1) };
+        for (policy, after, exit_code, expected) in [
+            (Restart::Always, again, 0, 0),
+            (Restart::Always, again, 7, 7),
+            (Restart::Always, again, STAYS_ENDED, 1),
+            (counted, again, 7, 7),
+            (counted, AfterEnd::Stay, 7, STAYS_ENDED),
+            (counted, AfterEnd::Stay, 0, 0),
+            (Restart::No, AfterEnd::Stay, 7, 7),
+            (Restart::No, AfterEnd::Stay, STAYS_ENDED, STAYS_ENDED),
+        ] {
+            assert_eq!(exit_status(policy, after, exit_code), expected, "{policy:?} {after:?} {exit_code}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use super::{BundleInput, DeviceKind, DeviceNode};
 use crate::compose::NetworkMode;
 
 /// Processes and threads of a container that does not say: enough for any service, too few for a fork bomb.
-const PIDS_DEFAULT: i64 = 2048;
+pub const PIDS_DEFAULT: i64 = 2048;
 /// Microseconds over which processor time is shared out (the kernel's default).
 const CPU_PERIOD_US: u64 = 100_000;
 /// The smallest share the kernel takes, in microseconds a period.

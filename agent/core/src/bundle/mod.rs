@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use crate::compose::Service;
 use crate::oci::config::ExecConfig;
 pub use capability::CapabilitySet;
+pub use linux::PIDS_DEFAULT;
 pub use user::ProcessUser;
 
 /// The runtime-spec release whose words are used.
