@@ -106,9 +106,13 @@ pub(crate) fn of_unit(error: &UnitError) -> Fault {
 fn of_supervise(error: &SuperviseError, message: &str) -> Fault {
     let code = match (error.attempt(), error.cause()) {
         (Attempt::Stop | Attempt::Remove, _) => Code::Stop,
-        (_, supervise::Cause::Board(_) | supervise::Cause::System { .. } | supervise::Cause::TimedOut(_)) => {
-            Code::Runtime
-        }
+        (
+            _,
+            supervise::Cause::Board(_)
+            | supervise::Cause::System { .. }
+            | supervise::Cause::TimedOut(_)
+            | supervise::Cause::Manager(_),
+        ) => Code::Runtime,
         (Attempt::Start, _) => Code::Start,
         (Attempt::Read | Attempt::Attach | Attempt::Record, _) => Code::Internal,
     };

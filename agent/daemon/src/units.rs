@@ -16,6 +16,8 @@ use coracle_host::clock;
 use coracle_host::store::{Store, StoreError};
 use coracle_host::supervise::{Phase, Status, SuperviseError, Supervisor, UNIT_VERSION, Unit};
 
+use crate::local::Local;
+
 /// Seconds that a workload without checks must have run beside the old one before it takes over.
 const PROVEN_S: u64 = 3;
 
@@ -150,11 +152,17 @@ impl Units {
                 units.insert(id.clone(), self.unit_in(id, workload, turn)?);
             }
         }
+        self.supervisor.announce(&units.values().cloned().collect::<Vec<_>>())?;
         for step in &steps {
             match step {
-                Step::Remove(id) => self.end(id)?,
+                Step::Remove(id) => {
+                    self.supervisor.drop_beside(id)?;
+                    self.end_first(id)?;
+                }
                 Step::Replace(id) => {
-                    self.end(id)?;
+                    self.supervisor.drop_beside(id)?;
+                    self.stop(id)?;
+                    self.supervisor.make_way(id)?;
                     self.start(units.get(id))?;
                 }
                 // What is only started again keeps what it changed in its root.
@@ -171,11 +179,6 @@ impl Units {
         Ok(waits)
     }
 
-    fn end(&self, id: &WorkloadId) -> Result<(), UnitError> {
-        self.supervisor.drop_beside(id)?;
-        self.end_first(id)
-    }
-
     fn end_first(&self, id: &WorkloadId) -> Result<(), UnitError> {
         self.stop(id)?;
         Ok(self.supervisor.remove(id)?)
@@ -186,6 +189,38 @@ impl Units {
             self.supervisor.start(unit)?;
         }
         Ok(())
+    }
+
+    /// After a boot: starts what `target` has and what people want back, as far as it is not there yet. What cannot be
+    /// started hinders no other.
+    pub(crate) fn begin(&self, target: Option<&Deployment>, locals: &[Local]) -> (usize, Vec<UnitError>) {
+        let (mut units, mut failed) = (Vec::new(), Vec::new());
+        let mut take = |id: &WorkloadId, workload: &Workload| match self.unit(id, workload) {
+            Ok(unit) => units.push(unit),
+            Err(error) => failed.push(error),
+        };
+        let mut beyond = None;
+        match target.map(|target| (target, plan::plan(&self.current(), target))) {
+            Some((target, Ok(plan))) => {
+                // What waits for the health or the end of another is the agent's to start.
+                for step in &plan.steps {
+                    // What runs already is the agent's to replace or remove.
+                    if let Step::Start(id) = step
+                        && let Some(workload) = target.workloads.get(id)
+                    {
+                        take(id, workload);
+                    }
+                }
+            }
+            Some((_, Err(circle))) => beyond = Some(circle.into()),
+            None => {}
+        }
+        for local in locals.iter().filter(|local| self.supervisor.status(&local.id).is_err()) {
+            take(&local.id, &local.workload);
+        }
+        failed.extend(beyond);
+        failed.extend(self.supervisor.start_together(&units).err().map(UnitError::from));
+        (units.len(), failed)
     }
 
     fn stop(&self, id: &WorkloadId) -> Result<(), UnitError> {

@@ -1,6 +1,7 @@
 //! What a container's control group says after the fact; the runtime makes and removes the group.
 
 use std::fs;
+use std::io;
 use std::path::PathBuf;
 
 /// The group in which the memory of a process is counted.
@@ -36,6 +37,33 @@ pub fn leave_for(group: &str) {
         // cpuset and read-only mounts refuse.
         drop(moved);
     }
+}
+
+/// Moves the calling process into `leaf` below its own group, so that there is room for other groups beside it: in
+/// version 2, a group that has processes hands no controllers on. Answers the own group's path, as the runtime takes it.
+///
+/// # Errors
+/// That of the system, or `NotFound` where this process has no group of a service manager's.
+pub fn step_aside(leaf: &str) -> io::Result<String> {
+    let root = PathBuf::from("/sys/fs/cgroup");
+    let groups = fs::read_to_string("/proc/self/cgroup")?;
+    let unified = root.join("cgroup.controllers").exists();
+    let own = own_group(&groups, unified).ok_or(io::ErrorKind::NotFound)?;
+    if unified {
+        let place = root.join(own.trim_start_matches('/')).join(leaf);
+        fs::create_dir_all(&place)?;
+        fs::write(place.join("cgroup.procs"), std::process::id().to_string())?;
+    }
+    Ok(own.to_owned())
+}
+
+/// The group in which a service manager keeps a process: the only one of version 2, else that of its own hierarchy.
+fn own_group(groups: &str, unified: bool) -> Option<&str> {
+    let hierarchy = if unified { "" } else { "name=systemd" };
+    groups.lines().find_map(|line| {
+        let mut parts = line.splitn(3, ':').skip(1);
+        (parts.next()? == hierarchy).then(|| parts.next())?
+    })
 }
 
 /// Where the hierarchies are mounted, from `/proc/self/mounts`: `what where type …`.
@@ -85,5 +113,13 @@ mod tests {
         assert_eq!(path(v1).as_deref(), Some("/sys/fs/cgroup/memory/coracle/a.b"));
         assert_eq!(path("0::/coracle/a.b\n").as_deref(), Some("/sys/fs/cgroup/coracle/a.b"));
         assert_eq!(path(""), None);
+    }
+
+    #[test]
+    fn a_service_managers_group_is_found_in_both_hierarchies() {
+        let groups = "9:name=systemd:/coracle.slice/a.service\n4:memory:/\n0::/coracle.slice/b.service\n";
+        assert_eq!(own_group(groups, true), Some("/coracle.slice/b.service"));
+        assert_eq!(own_group(groups, false), Some("/coracle.slice/a.service"));
+        assert_eq!(own_group("4:memory:/\n", true), None);
     }
 }

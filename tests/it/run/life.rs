@@ -6,7 +6,7 @@ use std::time::Instant;
 use coracle_core::compose::Restart;
 use coracle_host::process::alive;
 use coracle_host::runtime::{Execution, Runtime};
-use coracle_host::supervise::{Cause, Life, Phase, UNIT_VERSION};
+use coracle_host::supervise::{Cause, Life, Phase, Supervisor, UNIT_VERSION};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
@@ -144,7 +144,7 @@ fn restarting_runs_the_same_unit_in_a_new_process() {
     let bench = Bench::new();
     let unit = bench.unit("web", LISTENER);
     let first = bench.direct.start(&unit).unwrap();
-    let second = bench.direct.restart(&unit.id).unwrap();
+    let second = Supervisor::Direct(bench.direct.clone()).restart(&unit.id).unwrap();
     assert_eq!(second.phase, Phase::Running);
     assert_ne!(first.pid, second.pid);
     assert_eq!(bench.direct.unit(&unit.id).unwrap(), unit);

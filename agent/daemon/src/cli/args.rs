@@ -26,6 +26,8 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     /// Run the agent: take desired state from the broker, update, report.
     Agent,
+    /// Start what this board should run, without network or agent; systemd runs it at boot.
+    Boot,
     /// Show what the agent is doing, and what runs.
     Status(Json),
     /// Approve of the update that waits for a person, or keep one that was left as it is.

@@ -110,14 +110,14 @@ pub(super) fn until_end(
 
 enum Again {
     Runs(Attachment),
-    Over(Status),
+    Over(Box<Status>),
 }
 
 fn again(supervisor: &Supervisor, id: &WorkloadId) -> Result<Again, Failure> {
     loop {
         let status = supervisor.status(id).map_err(|error| Failure::new(Exit::Unexpected, &error))?;
         if !status.phase.live() {
-            return Ok(Again::Over(status));
+            return Ok(Again::Over(Box::new(status)));
         }
         std::thread::sleep(LOOK_AGAIN);
         if let Ok(attachment) = supervisor.attach(id) {

@@ -8,9 +8,9 @@ use coracle_core::ident::{LOCAL_PROJECT, WorkloadId};
 use coracle_core::oci::Platform;
 use coracle_host::registry::RegistryClient;
 use coracle_host::store::Store;
-use coracle_host::supervise::{Direct, DirectConfig, Status, Supervisor};
+use coracle_host::supervise::{Direct, DirectConfig, Status, Supervisor, Systemd, SystemdConfig};
 
-use crate::config::{self, Settings};
+use crate::config::{self, Settings, Supervision};
 use crate::exit::{Exit, Failure};
 use crate::images::Images;
 use crate::units::Units;
@@ -40,11 +40,23 @@ pub(crate) fn store(settings: &Settings) -> Result<Arc<Store>, Failure> {
 pub(crate) fn supervisor(settings: &Settings) -> Result<Supervisor, Failure> {
     let exe = std::env::current_exe()
         .map_err(|error| Failure::unexpected(format!("failed to find the agent's own binary: {error}")))?;
-    Ok(Supervisor::Direct(Direct::new(DirectConfig {
+    let direct = Direct::new(DirectConfig {
         run_dir: settings.run_dir.clone(),
         state_dir: settings.state_dir.clone(),
         exe,
-    })))
+    });
+    let systemd = match settings.supervision {
+        Supervision::Direct => None,
+        Supervision::Auto => SystemdConfig::find().ok(),
+        Supervision::Systemd => Some(SystemdConfig::find().map_err(|why| Failure {
+            exit: Exit::Configuration,
+            message: format!("supervisor is \"systemd\", but {why}"),
+        })?),
+    };
+    Ok(match systemd {
+        Some(config) => Supervisor::Systemd(Systemd::new(direct, config)),
+        None => Supervisor::Direct(direct),
+    })
 }
 
 /// What runs workloads.

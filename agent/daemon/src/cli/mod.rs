@@ -2,6 +2,7 @@
 
 mod args;
 mod attach;
+mod boot;
 mod check_config;
 pub(crate) mod context;
 mod control;
@@ -67,6 +68,7 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {
         Command::Completions(args) => inspect::completions(args.shell, Arguments::command()),
         Command::Man(args) => inspect::man(args.directory.as_deref(), Arguments::command()),
         Command::Agent => agent::agent(board()?),
+        Command::Boot => boot::boot(&board()?),
         Command::Status(args) => status::status(&board()?, args),
         Command::Confirm(args) => control::confirm(&board()?, args),
         Command::Cancel(args) => control::cancel(&board()?, args),

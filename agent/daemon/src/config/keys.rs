@@ -95,6 +95,12 @@ pub(crate) const KEYS: &[Key] = &[
         "`\"host\"` or `\"none\"`: the network of a service that does not name one.",
     ),
     key(
+        "supervisor",
+        Kind::Text,
+        "\"auto\"",
+        "Who stands over workloads: `\"systemd\"`, a unit for each; `\"direct\"`, small processes of the agent's own; `\"auto\"`, systemd where it runs the board and `coracle-workload@.service` is installed.",
+    ),
+    key(
         "trust.unsigned",
         Kind::Switch,
         "false",

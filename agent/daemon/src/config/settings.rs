@@ -33,6 +33,7 @@ pub(crate) struct Settings {
     pub(crate) platforms: Vec<Platform>,
     pub(crate) accept_tags: bool,
     pub(crate) default_network: Option<NetworkMode>,
+    pub(crate) supervision: Supervision,
     pub(crate) trust: Trust,
     /// Absent: the agent runs without a broker.
     pub(crate) broker: Option<BrokerSettings>,
@@ -45,6 +46,17 @@ pub(crate) struct Settings {
     pub(crate) files: Vec<PathBuf>,
     /// Every key with its value and where that comes from.
     pub(crate) rows: Vec<SettingRow>,
+}
+
+/// Who stands over workloads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Supervision {
+    /// Systemd where it can.
+    Auto,
+    /// Nobody else.
+    Systemd,
+    /// Processes of our own.
+    Direct,
 }
 
 /// Which desired documents are taken.
@@ -113,6 +125,7 @@ pub(crate) fn check(inputs: Inputs, board: &Surroundings) -> Result<Settings, Co
         platforms: platforms(&mut reading)?,
         accept_tags: reading.switch("accept_tags"),
         default_network: reading.parsed("default_network", network)?,
+        supervision: reading.parsed("supervisor", supervision)?.unwrap_or(Supervision::Auto),
         trust: if reading.switch("trust.unsigned") { Trust::Unsigned } else { Trust::Signed },
         broker: broker_settings(&mut reading, groups.len())?,
         registry: registry(&mut reading)?,
@@ -126,6 +139,15 @@ pub(crate) fn check(inputs: Inputs, board: &Surroundings) -> Result<Settings, Co
         rows: reading.rows,
     };
     Ok(settings)
+}
+
+fn supervision(text: &str) -> Result<Supervision, String> {
+    match text {
+        "auto" => Ok(Supervision::Auto),
+        "systemd" => Ok(Supervision::Systemd),
+        "direct" => Ok(Supervision::Direct),
+        other => Err(format!("{other:?} is no supervisor; there are \"auto\", \"systemd\" and \"direct\"")),
+    }
 }
 
 fn network(text: &str) -> Result<NetworkMode, String> {

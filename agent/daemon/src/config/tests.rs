@@ -53,6 +53,10 @@ fn every_mistake_is_told_with_file_line_and_key() {
             "default_network = \"bridge\"",
             "1: default_network: \"bridge\" is not a network; there are \"host\" and \"none\"",
         ),
+        (
+            "supervisor = \"runit\"",
+            "1: supervisor: \"runit\" is no supervisor; there are \"auto\", \"systemd\" and \"direct\"",
+        ),
         ("platform = []", "1: platform: an empty list; leave the key out to detect the platform"),
         ("[trust]\nunsined = true", "2: trust.unsined: unknown key; [trust] has unsigned"),
         (
@@ -61,7 +65,7 @@ fn every_mistake_is_told_with_file_line_and_key() {
         ),
         (
             "broker = 1",
-            "1: broker: unknown key; outside of sections there are device_id, groups, state_dir, run_dir, platform, accept_tags, default_network",
+            "1: broker: unknown key; outside of sections there are device_id, groups, state_dir, run_dir, platform, accept_tags, default_network, supervisor",
         ),
         ("[pull]\nconcurrency = 0", "2: pull.concurrency: must be a number from 1 to 8, not 0"),
         ("[pull]\nconcurrency = -3", "2: pull.concurrency: must be a number from 1 to 8, not -3"),
@@ -130,7 +134,7 @@ fn a_file_that_is_no_toml_is_told_with_its_line() {
 fn the_first_mistake_of_a_file_is_told_first() {
     refused(
         "zebra = 1\nanimal = 2\n",
-        "1: zebra: unknown key; outside of sections there are device_id, groups, state_dir, run_dir, platform, accept_tags, default_network",
+        "1: zebra: unknown key; outside of sections there are device_id, groups, state_dir, run_dir, platform, accept_tags, default_network, supervisor",
     );
 }
 

@@ -14,6 +14,8 @@ use serde_json::Value;
 use super::error::{ShimError, system};
 use super::files;
 
+/// The container's group within that of its unit.
+const CONTAINER_GROUP: &str = "container";
 /// The run directory of a board; its agent's control groups have the plain names.
 const USUAL_RUN_DIR: &str = "/run/coracle";
 
@@ -23,6 +25,7 @@ pub(super) fn write(
     place: &Place,
     rootfs: &Path,
     sources: &[Option<PathBuf>],
+    group: Option<&str>,
 ) -> Result<(), ShimError> {
     let service = &unit.workload.service;
     let user = users::lookup(rootfs, service.user.as_deref().unwrap_or(&unit.exec.user))?;
@@ -40,7 +43,8 @@ pub(super) fn write(
         etc: &text(&place.join("etc")),
         sources: &sources,
         devices: &nodes(service)?,
-        cgroup_path: &cgroup_path(place),
+        cgroup_path: &group
+            .map_or_else(|| cgroup_path(place), |group| format!("{group}/{CONTAINER_GROUP}")),
         seccomp: filter.as_ref(),
         means: &means,
     };

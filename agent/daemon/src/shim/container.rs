@@ -41,7 +41,12 @@ pub(super) struct Container {
 
 impl Frame {
     /// Mounts the root and writes the bundle.
-    pub(super) fn build(unit: Unit, place: &Place, runtime: Runtime) -> Result<Self, ShimError> {
+    pub(super) fn build(
+        unit: Unit,
+        place: &Place,
+        runtime: Runtime,
+        group: Option<&str>,
+    ) -> Result<Self, ShimError> {
         let service = &unit.workload.service;
         files::write(place, service, unit.id.service.as_str())?;
         let sources = sources::resolve(&unit)?;
@@ -56,7 +61,7 @@ impl Frame {
         let links = place.join("links");
         Overlay { layers: &unit.layers, changes, links: &links, target: &rootfs }.mount()?;
         sources::fill_volumes(&unit, &sources, &rootfs)?;
-        bundle::write(&unit, place, &rootfs, &sources)?;
+        bundle::write(&unit, place, &rootfs, &sources, group)?;
         Ok(Self { place: place.clone(), runtime, unit })
     }
 

@@ -5,6 +5,7 @@
 //!
 //! ```text
 //! coracle agent ── coracle shim DIR ──▷ (daemonized) ── lock ── namespace, overlay ── crun create, start
+//!  or systemd ── the same, in the unit's own process          │
 //!                         ◁── "ok" or why not ──┘            │
 //!                                                            ├── health checks, one at a time
 //!                                                            ├── init ends ── delete ── policy ── start again
@@ -19,6 +20,7 @@ mod files;
 mod probe;
 mod relay;
 mod sources;
+mod unit;
 mod watch;
 
 use std::ffi::OsString;
@@ -29,7 +31,9 @@ use std::path::Path;
 use coracle_host::cgroup;
 use coracle_host::mounts;
 use coracle_host::runtime::Runtime;
-use coracle_host::supervise::{BOARD_ANSWER, Client, Life, Phase, Place, SHIM_ATTACHED, Status, Unit};
+use coracle_host::supervise::{
+    BOARD_ANSWER, Client, Life, Phase, Place, SHIM_ATTACHED, SHIM_UNIT, Status, Unit,
+};
 use nix::sys::prctl;
 use nix::sys::stat::{Mode, umask};
 use nix::unistd::{chdir, daemon, dup2_stdout};
@@ -52,17 +56,20 @@ pub(crate) enum Errand {
     Run,
     /// To run it for a client that listens from the start.
     RunAttached,
+    /// To run it once, as the main process of a unit.
+    Unit,
     /// To clear away what a killed shim has left.
     Clear,
 }
 
-/// The hidden command `coracle shim DIR [--clear | --attached]`; the answer is the process's exit code.
+/// The hidden command `coracle shim DIR [--clear | --attached | --unit]`; the answer is the process's exit code.
 pub(crate) fn main(mut words: impl Iterator<Item = OsString>) -> i32 {
     let Some(dir) = words.next() else { return USAGE };
     let errand = match words.next() {
         None => Errand::Run,
         Some(word) if word == "--clear" => Errand::Clear,
         Some(word) if word == SHIM_ATTACHED => Errand::RunAttached,
+        Some(word) if word == SHIM_UNIT => Errand::Unit,
         Some(_) => return USAGE,
     };
     run(Path::new(&dir), errand)
@@ -71,7 +78,8 @@ pub(crate) fn main(mut words: impl Iterator<Item = OsString>) -> i32 {
 /// Stands over the workload in `dir` until it is over; the exit code is the process's.
 pub(crate) fn run(dir: &Path, errand: Errand) -> i32 {
     match stand(dir, errand) {
-        Ok(()) => 0,
+        Ok(code) => code,
+        Err(error) if errand == Errand::Unit => unit::give_up(&error),
         Err(error) => {
             let about = if error.is_of_board() { BOARD_ANSWER } else { "" };
             answer(&format!("{about}{}", chain(&error)));
@@ -85,15 +93,23 @@ pub(crate) fn runtime_of(unit: &Unit, place: &Place) -> Runtime {
     Runtime::new(&unit.runtime, &place.runtime_root(), &place.join("runtime.log"))
 }
 
-fn stand(dir: &Path, errand: Errand) -> Result<(), ShimError> {
-    daemon(true, true).map_err(system("daemon"))?;
+fn stand(dir: &Path, errand: Errand) -> Result<i32, ShimError> {
+    if errand != Errand::Unit {
+        daemon(true, true).map_err(system("daemon"))?;
+    }
     let client = match errand {
         Errand::RunAttached => Some(Client::inherited().map_err(system("client"))?),
-        Errand::Run | Errand::Clear => None,
+        Errand::Run | Errand::Unit | Errand::Clear => None,
     };
     // Whatever the agent's own is: containers read the files made here as other users.
     umask(Mode::from_bits_truncate(0o022));
-    cgroup::leave_for(SHIMS_GROUP);
+    let group = match errand {
+        Errand::Unit => Some(unit::group()?),
+        Errand::Run | Errand::RunAttached | Errand::Clear => {
+            cgroup::leave_for(SHIMS_GROUP);
+            None
+        }
+    };
     let place = Place::at(dir);
     chdir(place.dir()).map_err(system(place.dir().display()))?;
     let Some(_life) = Life::take(&place).map_err(system("lock"))? else {
@@ -103,39 +119,46 @@ fn stand(dir: &Path, errand: Errand) -> Result<(), ShimError> {
     let runtime = runtime_of(&unit, &place);
     // A killed shim's container may still run, and would hold the overlay's directories.
     runtime.delete(&place.name())?;
-    match errand {
-        Errand::Run | Errand::RunAttached => {
-            let mut status = Status::starting(&unit.id);
-            live(unit, &place, runtime, client, &mut status).inspect_err(|error| {
-                status.phase = Phase::Failed;
-                status.error = Some(chain(error));
-                let _ = status.write(&place);
-            })
-        }
+    let mut status = match errand {
+        Errand::Run | Errand::RunAttached => Status::starting(&unit.id),
+        Errand::Unit => unit::resumed(Status::read(&place).ok().flatten(), &unit.id),
         Errand::Clear => {
             let mut status =
                 Status::read(&place).ok().flatten().unwrap_or_else(|| Status::starting(&unit.id));
             (status.phase, status.pid, status.pid_ticks) = (Phase::Stopped, None, None);
             status.write(&place).map_err(system("status.json"))?;
             answer("ok");
-            Ok(())
+            return Ok(0);
         }
-    }
+    };
+    live(Job { unit, group, errand, client }, &place, runtime, &mut status).inspect_err(|error| {
+        status.phase = Phase::Failed;
+        (status.error, status.of_board) = (Some(chain(error)), error.is_of_board());
+        let _ = status.write(&place);
+    })
 }
 
-fn live(
+/// What a shim has to do.
+struct Job {
     unit: Unit,
-    place: &Place,
-    runtime: Runtime,
+    /// The service manager's control group for it, where it has one.
+    group: Option<String>,
+    errand: Errand,
     client: Option<Client>,
-    status: &mut Status,
-) -> Result<(), ShimError> {
+}
+
+fn live(job: Job, place: &Place, runtime: Runtime, status: &mut Status) -> Result<i32, ShimError> {
     status.write(place).map_err(system("status.json"))?;
     prctl::set_child_subreaper(true).map_err(system("subreaper"))?;
     mounts::private_namespace()?;
-    let frame = Frame::build(unit, place, runtime)?;
-    let mut watch = Watch::begin(&frame, client, status)?;
-    watch.run(|| answer("ok"))
+    let Job { unit, group, errand, client } = job;
+    let frame = Frame::build(unit, place, runtime, group.as_deref())?;
+    if errand == Errand::Unit {
+        return unit::run(&frame, status);
+    }
+    let mut watch = Watch::begin(&frame, client, None, status)?;
+    watch.run(|| answer("ok"))?;
+    Ok(0)
 }
 
 /// Tells the starter, once, and lets go of it: it waits for the end of this pipe.

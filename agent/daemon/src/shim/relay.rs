@@ -6,9 +6,9 @@
 use std::io;
 use std::os::fd::AsFd as _;
 
-use coracle_host::supervise::{Client, FromClient, Listener, Log, Place, Unit, resize};
+use coracle_host::supervise::{Client, FromClient, Journal, Listener, Log, Place, Unit, resize};
 use nix::errno::Errno;
-use nix::poll::{PollFd, PollFlags};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::unistd::{read, write};
 
 use super::container::Container;
@@ -30,11 +30,17 @@ pub(super) struct Relay {
 }
 
 impl Relay {
-    /// Opens log and socket; the working directory is the workload's. `client` listens from the start.
-    pub(super) fn open(place: &Place, unit: &Unit, client: Option<Client>) -> io::Result<Self> {
+    /// Opens log and socket; the working directory is the workload's. `client` listens from the start, and a `journal`
+    /// gets what the log gets.
+    pub(super) fn open(
+        place: &Place,
+        unit: &Unit,
+        client: Option<Client>,
+        journal: Option<Journal>,
+    ) -> io::Result<Self> {
         Ok(Self {
             terminal: unit.workload.service.tty,
-            log: Log::open(place, unit.log_bytes_max),
+            log: Log::open(place, unit.log_bytes_max).also_to(journal),
             listener: Some(Listener::here()?),
             clients: client.into_iter().collect(),
             unread_input: Vec::new(),
@@ -75,6 +81,13 @@ impl Relay {
     /// Takes no more clients: nothing comes any more.
     pub(super) fn close(&mut self) {
         self.listener = None;
+    }
+
+    /// Waits for a first client, at most `patience_ms`; one that does not come hears from its own start on.
+    pub(super) fn await_client(&mut self, patience_ms: u16) {
+        let Some(listener) = &self.listener else { return };
+        let _ = poll(&mut [PollFd::new(listener.as_fd(), PollFlags::POLLIN)], PollTimeout::from(patience_ms));
+        self.accept();
     }
 
     fn accept(&mut self) {

@@ -1,12 +1,14 @@
 //! The shim's loop: hears signals, stops when asked, starts again by policy.
 
+mod once;
+
 use std::os::fd::AsFd as _;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use coracle_core::restart::{AfterEnd, Ended, after_end};
 use coracle_core::time::Timestamp;
 use coracle_host::process;
-use coracle_host::supervise::{Client, Phase, Status};
+use coracle_host::supervise::{Client, Journal, Phase, Status};
 use nix::errno::Errno;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, kill};
@@ -49,6 +51,7 @@ impl<'a> Watch<'a> {
     pub(super) fn begin(
         frame: &'a Frame,
         client: Option<Client>,
+        journal: Option<Journal>,
         status: &'a mut Status,
     ) -> Result<Self, ShimError> {
         let mut mask = SigSet::empty();
@@ -60,7 +63,7 @@ impl<'a> Watch<'a> {
         Ok(Self {
             frame,
             status,
-            relay: Relay::open(&frame.place, &frame.unit, client).map_err(system("attach.sock"))?,
+            relay: Relay::open(&frame.place, &frame.unit, client, journal).map_err(system("attach.sock"))?,
             checks: None,
             signals: SignalFd::with_flags(&mask, flags).map_err(system("signals"))?,
             in_a_row: 0,

@@ -26,12 +26,15 @@ use crate::process;
 pub const SHIM_COMMAND: &str = "shim";
 /// After the directory: standard input is the end of a client that listens from the start.
 pub const SHIM_ATTACHED: &str = "--attached";
+/// After the directory: the shim is the main process of a unit, runs the workload once, and leaves the rest to the
+/// service manager.
+pub const SHIM_UNIT: &str = "--unit";
 /// Beginning of a shim's answer where the board is at fault, and not the workload.
 pub const BOARD_ANSWER: &str = "board: ";
 /// What a shim may take until its container runs: three runtime commands, each with its own bound, and a copy.
-const START_MAX: Duration = Duration::from_secs(240);
+pub(super) const START_MAX: Duration = Duration::from_secs(240);
 /// What a shim may take beyond the grace period: the kill, the delete and the unmount.
-const STOP_MARGIN: Duration = Duration::from_secs(150);
+pub(super) const STOP_MARGIN: Duration = Duration::from_secs(150);
 /// What a shim may take to end after its last word.
 const LEAVING_MAX: Duration = Duration::from_secs(10);
 /// Bytes of a shim's answer.
@@ -140,14 +143,8 @@ impl Direct {
     fn begin(&self, unit: &Unit, client: Option<OwnedFd>) -> Result<Status, SuperviseError> {
         let fail = |cause| SuperviseError::new(Attempt::Start, &unit.id, cause);
         let place = self.place_of(unit);
-        if let Some(shim) = self.shim_of(&place).map_err(fail)?
-            && !self.leaving(&place, shim)
-        {
-            let running = Unit::read(&place).map_err(damaged("unit.json")).map_err(fail)?;
-            if running.is_some_and(|running| running.same_as(unit)) {
-                return self.status_at(&unit.id, &place);
-            }
-            return Err(fail(Cause::Different));
+        if self.runs(unit, &place).map_err(fail)? {
+            return self.status_at(&unit.id, &place);
         }
         self.prepare(unit, &place).map_err(fail)?;
         let answer = self.launch(&place, client).map_err(fail)?;
@@ -200,16 +197,6 @@ impl Direct {
             self.stop_at(id, &place)?;
         }
         self.remove_at(id, &place)
-    }
-
-    /// Stops the workload and starts it again as it was.
-    ///
-    /// # Errors
-    /// Those of [`Direct::stop`] and [`Direct::start`].
-    pub fn restart(&self, id: &WorkloadId) -> Result<Status, SuperviseError> {
-        self.stop(id)?;
-        let unit = self.unit(id)?;
-        self.start(&unit)
     }
 
     /// Forgets a workload that does not run, with its log and its changes to the root. Volumes stay. One that is
@@ -271,7 +258,8 @@ impl Direct {
         self.status_at(id, &self.place(id))
     }
 
-    fn status_at(&self, id: &WorkloadId, place: &Place) -> Result<Status, SuperviseError> {
+    /// What became of the unit at one of the places of `id`.
+    pub(super) fn status_at(&self, id: &WorkloadId, place: &Place) -> Result<Status, SuperviseError> {
         let fail = |cause| SuperviseError::new(Attempt::Read, id, cause);
         self.found(place).map_err(fail)?.ok_or_else(|| fail(Cause::Unknown))
     }
@@ -322,6 +310,21 @@ impl Direct {
         })
     }
 
+    /// Whether `unit` runs at `place` already; another one there is in the way.
+    pub(super) fn runs(&self, unit: &Unit, place: &Place) -> Result<bool, Cause> {
+        let Some(shim) = self.shim_of(place)? else { return Ok(false) };
+        if self.leaving(place, shim) {
+            return Ok(false);
+        }
+        let running = Unit::read(place).map_err(damaged("unit.json"))?;
+        if running.is_some_and(|running| running.same_as(unit)) { Ok(true) } else { Err(Cause::Different) }
+    }
+
+    /// Where things are.
+    pub(super) fn config(&self) -> &DirectConfig {
+        &self.config
+    }
+
     fn shim_of(&self, place: &Place) -> Result<Option<i32>, Cause> {
         Life::holder(place).map_err(Cause::system("lock"))
     }
@@ -348,7 +351,8 @@ impl Direct {
         Ok(Some(status))
     }
 
-    fn prepare(&self, unit: &Unit, place: &Place) -> Result<(), Cause> {
+    /// Makes the place of a unit that is to be started.
+    pub(super) fn prepare(&self, unit: &Unit, place: &Place) -> Result<(), Cause> {
         let mut builder = fs::DirBuilder::new();
         // Environments hold secrets, and so do units.
         builder.recursive(true).mode(0o700);

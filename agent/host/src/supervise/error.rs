@@ -70,6 +70,9 @@ pub enum Cause {
     /// The shim said nothing in time.
     #[error("its shim did not answer within {} s", .0.as_secs())]
     TimedOut(Duration),
+    /// The service manager's own words.
+    #[error("systemd: {0}")]
+    Manager(String),
     /// A file in its directory does not parse.
     #[error("{file} is damaged: {why}")]
     Damaged {
@@ -121,6 +124,6 @@ impl SuperviseError {
     /// Whether the same attempt may succeed later with nothing changed.
     #[must_use]
     pub fn retry(&self) -> bool {
-        matches!(self.cause, Cause::TimedOut(_) | Cause::Board(_) | Cause::System { .. })
+        matches!(self.cause, Cause::TimedOut(_) | Cause::Board(_) | Cause::Manager(_) | Cause::System { .. })
     }
 }

@@ -12,6 +12,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use coracle_core::time::Timestamp;
 
+use super::journal::Journal;
 use super::place::Place;
 
 const FILE: &str = "log";
@@ -38,6 +39,7 @@ pub struct Log {
     written: u64,
     file_bytes_max: u64,
     open_lines: [Vec<u8>; 2],
+    journal: Option<Journal>,
 }
 
 impl Log {
@@ -51,9 +53,17 @@ impl Log {
             written: 0,
             file_bytes_max,
             open_lines: Default::default(),
+            journal: None,
         };
         log.reopen();
         log
+    }
+
+    /// Has every line go to the journal, too.
+    #[must_use]
+    pub fn also_to(mut self, journal: Option<Journal>) -> Self {
+        self.journal = journal;
+        self
     }
 
     /// Takes bytes as they come and writes whole lines.
@@ -102,11 +112,15 @@ impl Log {
             Stream::Err => "stderr",
         };
         let mut entry = format!("{} {name} {} ", now_rfc3339(), char::from(whole)).into_bytes();
-        let line = self.open_line(stream);
-        entry.append(line);
+        let mut line = std::mem::take(self.open_line(stream));
+        if let Some(journal) = &mut self.journal {
+            journal.pass(stream, &line);
+        }
+        entry.append(&mut line);
         entry.push(b'\n');
         // A long line's memory is given back: the shim lives for months.
         line.shrink_to(1 << 10);
+        *self.open_line(stream) = line;
         let size = u64::try_from(entry.len()).unwrap_or(u64::MAX);
         if self.written.saturating_add(size) > self.file_bytes_max {
             let _ = fs::rename(self.place.join(FILE), self.place.join(OLDER));

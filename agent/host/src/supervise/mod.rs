@@ -1,5 +1,5 @@
-//! Workloads without systemd: one small process of our own, the shim, stands over each of them, so that they
-//! outlive the agent.
+//! Workloads on this board: one small process of our own, the shim, stands over each of them, so that they outlive the
+//! agent. Under systemd each shim is the main process of a unit; without it, nobody stands over the shim.
 //!
 //! This module holds what the shim and those who ask about it share; the shim itself, which joins this with
 //! runtime, mounts and bundle, is the daemon's.
@@ -18,21 +18,25 @@
 mod attach;
 mod direct;
 mod error;
+mod journal;
 mod life;
 mod log;
 mod place;
 mod pty;
 mod status;
 mod supervisor;
+mod systemd;
 mod unit;
 
 pub use attach::{Attachment, Client, FromClient, Listener, ToClient};
-pub use direct::{BOARD_ANSWER, Direct, DirectConfig, SHIM_ATTACHED, SHIM_COMMAND};
+pub use direct::{BOARD_ANSWER, Direct, DirectConfig, SHIM_ATTACHED, SHIM_COMMAND, SHIM_UNIT};
 pub use error::{Attempt, Cause, SuperviseError};
+pub use journal::Journal;
 pub use life::Life;
 pub use log::{Log, Stream, tail};
 pub use place::{Place, Slot};
 pub use pty::{Console, resize};
-pub use status::{Checked, Phase, Status};
+pub use status::{Again, Checked, Phase, Status};
 pub use supervisor::Supervisor;
+pub use systemd::{SHIM_WAIT_FILE, Systemd, SystemdConfig};
 pub use unit::{UNIT_VERSION, Unit};

@@ -91,6 +91,21 @@ pub struct Status {
     /// Another one of the same name runs, which this one is to replace. Never written, only found.
     #[serde(skip)]
     pub beside: bool,
+    /// Whether the board is at fault for it, and not the workload.
+    #[serde(default)]
+    pub of_board: bool,
+    /// How the service manager's next start of it goes, where that starts it again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<Again>,
+}
+
+/// What one shim of a workload leaves to the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Again {
+    /// Milliseconds to wait first.
+    pub delay_ms: u64,
+    /// Restarts without a healthy run between them, that one included.
+    pub in_a_row: u32,
 }
 
 impl Status {
@@ -110,6 +125,8 @@ impl Status {
             error: None,
             health: None,
             beside: false,
+            of_board: false,
+            again: None,
         }
     }
 

@@ -12,6 +12,7 @@ use super::direct::Direct;
 use super::error::SuperviseError;
 use super::place::Place;
 use super::status::Status;
+use super::systemd::Systemd;
 use super::unit::Unit;
 
 /// The supervisor of this board. Its calls block; each may be repeated.
@@ -19,6 +20,8 @@ use super::unit::Unit;
 pub enum Supervisor {
     /// Shims that nobody stands over.
     Direct(Direct),
+    /// Units of systemd.
+    Systemd(Systemd),
 }
 
 impl Supervisor {
@@ -27,6 +30,7 @@ impl Supervisor {
     pub fn place(&self, id: &WorkloadId) -> Place {
         match self {
             Self::Direct(direct) => direct.place(id),
+            Self::Systemd(systemd) => systemd.files().place(id),
         }
     }
 
@@ -35,6 +39,7 @@ impl Supervisor {
     pub fn turn(&self, id: &WorkloadId) -> u32 {
         match self {
             Self::Direct(direct) => direct.turn(id),
+            Self::Systemd(systemd) => systemd.files().turn(id),
         }
     }
 
@@ -43,6 +48,7 @@ impl Supervisor {
     pub fn scratch(&self, id: &WorkloadId, turn: u32) -> PathBuf {
         match self {
             Self::Direct(direct) => direct.scratch(id, turn),
+            Self::Systemd(systemd) => systemd.files().scratch(id, turn),
         }
     }
 
@@ -51,6 +57,7 @@ impl Supervisor {
     pub fn volumes(&self) -> PathBuf {
         match self {
             Self::Direct(direct) => direct.volumes(),
+            Self::Systemd(systemd) => systemd.files().volumes(),
         }
     }
 
@@ -61,6 +68,7 @@ impl Supervisor {
     pub fn start(&self, unit: &Unit) -> Result<Status, SuperviseError> {
         match self {
             Self::Direct(direct) => direct.start(unit),
+            Self::Systemd(systemd) => systemd.start(unit),
         }
     }
 
@@ -71,6 +79,7 @@ impl Supervisor {
     pub fn start_attached(&self, unit: &Unit) -> Result<Attachment, SuperviseError> {
         match self {
             Self::Direct(direct) => direct.start_attached(unit),
+            Self::Systemd(systemd) => systemd.start_attached(unit),
         }
     }
 
@@ -81,6 +90,7 @@ impl Supervisor {
     pub fn stop(&self, id: &WorkloadId) -> Result<Status, SuperviseError> {
         match self {
             Self::Direct(direct) => direct.stop(id),
+            Self::Systemd(systemd) => systemd.stop(id),
         }
     }
 
@@ -91,6 +101,7 @@ impl Supervisor {
     pub fn drop_beside(&self, id: &WorkloadId) -> Result<(), SuperviseError> {
         match self {
             Self::Direct(direct) => direct.drop_beside(id),
+            Self::Systemd(systemd) => systemd.drop_beside(id),
         }
     }
 
@@ -99,8 +110,47 @@ impl Supervisor {
     /// # Errors
     /// Those of [`Supervisor::stop`] and [`Supervisor::start`].
     pub fn restart(&self, id: &WorkloadId) -> Result<Status, SuperviseError> {
+        self.stop(id)?;
+        let unit = self.unit(id)?;
+        self.start(&unit)
+    }
+
+    /// Has all of `units` started, in this order where nobody else keeps it, and waits for no more than it must.
+    ///
+    /// # Errors
+    /// [`SuperviseError`] of one that was not started; the others are.
+    pub fn start_together(&self, units: &[Unit]) -> Result<(), SuperviseError> {
         match self {
-            Self::Direct(direct) => direct.restart(id),
+            Self::Direct(direct) => {
+                let mut failed = None;
+                for unit in units {
+                    failed = direct.start(unit).err().or(failed);
+                }
+                failed.map_or(Ok(()), Err)
+            }
+            Self::Systemd(systemd) => systemd.start_together(units),
+        }
+    }
+
+    /// Makes ready what can be before `units` are started, while others still run in their place.
+    ///
+    /// # Errors
+    /// [`SuperviseError`] names the first of them.
+    pub fn announce(&self, units: &[Unit]) -> Result<(), SuperviseError> {
+        match self {
+            Self::Direct(_) => Ok(()),
+            Self::Systemd(systemd) => systemd.announce(units),
+        }
+    }
+
+    /// Forgets a workload that does not run, as [`Supervisor::remove`], because it is about to be started anew.
+    ///
+    /// # Errors
+    /// Those of [`Supervisor::remove`].
+    pub fn make_way(&self, id: &WorkloadId) -> Result<(), SuperviseError> {
+        match self {
+            Self::Direct(direct) => direct.remove(id),
+            Self::Systemd(systemd) => systemd.make_way(id),
         }
     }
 
@@ -111,6 +161,7 @@ impl Supervisor {
     pub fn remove(&self, id: &WorkloadId) -> Result<(), SuperviseError> {
         match self {
             Self::Direct(direct) => direct.remove(id),
+            Self::Systemd(systemd) => systemd.remove(id),
         }
     }
 
@@ -119,6 +170,7 @@ impl Supervisor {
     pub fn list(&self) -> Vec<Status> {
         match self {
             Self::Direct(direct) => direct.list(),
+            Self::Systemd(systemd) => systemd.list(),
         }
     }
 
@@ -129,6 +181,7 @@ impl Supervisor {
     pub fn status(&self, id: &WorkloadId) -> Result<Status, SuperviseError> {
         match self {
             Self::Direct(direct) => direct.status(id),
+            Self::Systemd(systemd) => systemd.status(id),
         }
     }
 
@@ -139,6 +192,7 @@ impl Supervisor {
     pub fn unit(&self, id: &WorkloadId) -> Result<Unit, SuperviseError> {
         match self {
             Self::Direct(direct) => direct.unit(id),
+            Self::Systemd(systemd) => systemd.files().unit(id),
         }
     }
 
@@ -149,6 +203,7 @@ impl Supervisor {
     pub fn unit_beside(&self, id: &WorkloadId) -> Result<Unit, SuperviseError> {
         match self {
             Self::Direct(direct) => direct.unit_beside(id),
+            Self::Systemd(systemd) => systemd.files().unit_beside(id),
         }
     }
 
@@ -159,6 +214,7 @@ impl Supervisor {
     pub fn logs(&self, id: &WorkloadId, lines: usize) -> Result<Vec<String>, SuperviseError> {
         match self {
             Self::Direct(direct) => direct.logs(id, lines),
+            Self::Systemd(systemd) => systemd.files().logs(id, lines),
         }
     }
 
@@ -169,6 +225,7 @@ impl Supervisor {
     pub fn attach(&self, id: &WorkloadId) -> Result<Attachment, SuperviseError> {
         match self {
             Self::Direct(direct) => direct.attach(id),
+            Self::Systemd(systemd) => systemd.files().attach(id),
         }
     }
 }
