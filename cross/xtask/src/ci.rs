@@ -4,7 +4,7 @@ use std::io;
 use std::process::Command;
 use std::time::Instant;
 
-use crate::{build, deny, powercut, repair, setup, tidy};
+use crate::{booted, build, deny, powercut, repair, setup, tidy};
 
 type Step = (&'static str, fn() -> io::Result<()>);
 
@@ -19,6 +19,7 @@ const STEPS: &[Step] = &[
     ("units", units),
     ("deny", || deny::command(&[])),
     ("size", || build::size(&[])),
+    ("systemd", || booted::command(&[])),
     ("powercut", || powercut::command(&powercut::SHORT.map(String::from))),
     ("crash", || own(&["crash", "--short"])),
     ("repair", || repair::command(&[])),

@@ -3,6 +3,7 @@
 //! Each command is a file of its own; each installs what it needs, says so, and does nothing that is done already.
 
 mod bench;
+mod booted;
 mod broker;
 mod build;
 mod ci;
@@ -36,7 +37,12 @@ const COMMANDS: &[Command] = &[
         demo::command,
     ),
     ("ci", "every check there is", ci::command),
-    ("powercut", "cut the power of a board at every state it reports; --cuts N, --seed S", powercut::command),
+    ("systemd", "boot a board with systemd: workloads outlive the agent, start without it", booted::command),
+    (
+        "powercut",
+        "cut the power of boards at every state they report; --cuts N, --seed S, --board NAME",
+        powercut::command,
+    ),
     (
         "bench",
         "measure everything that is promised, beside podman, containerd and docker; --json",

@@ -7,6 +7,7 @@ use std::process::Command;
 
 use coracle_test_support::emulated::kernel;
 use coracle_test_support::images::{Arch, busybox::busybox};
+use coracle_test_support::nspawn::tree;
 use coracle_test_support::process::run;
 use nix::unistd::geteuid;
 
@@ -52,6 +53,14 @@ const BOARDS: &[Need] = &[
     need("eatmydata", "eatmydata", "a board that lies about what is durable, to see that it is found out"),
 ];
 
+/// What boards with systemd are made of.
+const SYSTEMD: &[Need] = &[
+    need("debootstrap", "debootstrap", "makes the tree that a board boots"),
+    need("systemd-nspawn", "systemd-container", "boots it"),
+    need("nsenter", "util-linux", "runs commands on it"),
+    need("strip", "binutils", "makes the agent small"),
+];
+
 /// What checks the files for an init system.
 const UNITS: &[Need] = &[need("systemd-analyze", "systemd", "verifies the units")];
 
@@ -69,6 +78,7 @@ pub fn command(words: &[String]) -> io::Result<()> {
         for_bench()?;
     }
     for_boards()?;
+    for_systemd()?;
     for_units()?;
     println!("setup: everything is there");
     Ok(())
@@ -88,6 +98,13 @@ pub fn for_boards() -> io::Result<()> {
     for_tests()?;
     install(BOARDS)?;
     kernel().map(drop)
+}
+
+/// What boards with systemd need.
+pub fn for_systemd() -> io::Result<()> {
+    for_tests()?;
+    install(SYSTEMD)?;
+    tree().map(drop)
 }
 
 /// What checks the units.

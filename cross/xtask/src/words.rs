@@ -2,10 +2,15 @@
 
 use std::io;
 
+/// The word after the option `name`, where it is given.
+pub fn text<'a>(words: &'a [String], name: &str) -> Option<&'a str> {
+    let place = words.iter().position(|word| word == name)?;
+    Some(words.get(place + 1).map_or("", String::as_str))
+}
+
 /// The number after the option `name`, or `default` where it is not given.
 pub fn number(words: &[String], name: &str, default: u64) -> io::Result<u64> {
-    let Some(place) = words.iter().position(|word| word == name) else { return Ok(default) };
-    let value = words.get(place + 1).map_or("", String::as_str);
+    let Some(value) = text(words, name) else { return Ok(default) };
     value.parse().map_err(|_| io::Error::other(format!("{name} wants a whole number, not {value:?}")))
 }
 

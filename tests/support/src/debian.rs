@@ -71,7 +71,7 @@ pub fn unpack(package: &Path, tree: &Path) -> io::Result<()> {
 }
 
 /// The mirror that this machine already uses, else Debian's own.
-fn mirror() -> String {
+pub fn mirror() -> String {
     let lists = ["/etc/apt/sources.list", "/etc/apt/sources.list.d/debian.sources"];
     let text = lists.iter().filter_map(|path| fs::read_to_string(path).ok()).collect::<String>();
     let used = text

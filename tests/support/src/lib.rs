@@ -15,6 +15,7 @@ pub mod disk_log;
 pub mod emulated;
 pub mod faults;
 pub mod images;
+pub mod nspawn;
 pub mod process;
 pub mod registry;
 pub mod scratch;

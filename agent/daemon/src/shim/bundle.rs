@@ -43,8 +43,7 @@ pub(super) fn write(
         etc: &text(&place.join("etc")),
         sources: &sources,
         devices: &nodes(service)?,
-        cgroup_path: &group
-            .map_or_else(|| cgroup_path(place), |group| format!("{group}/{CONTAINER_GROUP}")),
+        cgroup_path: &group.map_or_else(|| cgroup_path(place), |group| format!("{group}/{CONTAINER_GROUP}")),
         seccomp: filter.as_ref(),
         means: &means,
     };

@@ -3,9 +3,10 @@
 use std::io;
 use std::time::Duration;
 
-use coracle_test_support::emulated::{Clock, Syncs, Writes};
+use coracle_test_support::emulated::{Clock, Writes};
 use serde_json::Value;
 
+use super::hardware::Kind;
 use super::scene::{Chance, Nature, Scene, status_of};
 
 /// Where a cut falls: the status that was just reported, and the nature of what is being deployed.
@@ -31,9 +32,9 @@ pub struct Outcome {
     pub bad: Option<io::Error>,
 }
 
-/// Cuts the power `count` times, beginning with place `from` of the list.
-pub fn cuts(count: u64, seed: u64, from: u64) -> io::Result<Outcome> {
-    let mut board = Board::first(seed)?;
+/// Cuts the power of such a board `count` times, beginning with place `from` of the list.
+pub fn cuts(kind: Kind, count: u64, seed: u64, from: u64) -> io::Result<Outcome> {
+    let mut board = Board::first(kind, seed)?;
     let places = PLACES.into_iter().cycle().skip(usize::try_from(from).unwrap_or(0));
     for (done, (place, nature)) in (1..=count).zip(places) {
         if let Err(error) = board.lose_power(done, place, nature) {
@@ -53,6 +54,7 @@ pub fn cuts(count: u64, seed: u64, from: u64) -> io::Result<Outcome> {
 /// The board between two cuts.
 struct Board {
     scene: Scene,
+    kind: Kind,
     chance: Chance,
     /// The newest session that was heard of.
     session: Value,
@@ -64,13 +66,13 @@ struct Board {
 
 impl Board {
     /// Runs generation 1.
-    fn first(seed: u64) -> io::Result<Self> {
-        let mut scene = Scene::new(Syncs::Kept)?;
+    fn first(kind: Kind, seed: u64) -> io::Result<Self> {
+        let mut scene = Scene::new(kind)?;
         scene.boot(Writes::Unnoted, Clock::Right)?;
         scene.deploy(1, Nature::Good)?;
         let session = settled(&scene, 1, &Value::Null)?.1;
         let chance = Chance(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
-        Ok(Self { scene, chance, session, good: 1, seconds: Vec::new() })
+        Ok(Self { scene, kind, chance, session, good: 1, seconds: Vec::new() })
     }
 
     fn lose_power(&mut self, number: u64, place: &str, nature: Nature) -> io::Result<()> {
@@ -83,8 +85,7 @@ impl Board {
         })?;
         std::thread::sleep(delay);
         self.scene.cut()?;
-        // Every other board wakes up without the time.
-        let clock = if number.is_multiple_of(2) { Clock::Of1970 } else { Clock::Right };
+        let clock = self.kind.clock(number);
         let began = self.scene.boot(Writes::Unnoted, clock)?;
         print!("cut {number:>2}: {nature:?} {place} + {} ms, clock {clock:?}: ", delay.as_millis());
         let (first, at) = self.scene.until_answered(&[self.good, generation])?;
@@ -96,7 +97,7 @@ impl Board {
             Nature::Crashing => (self.good, status == "ROLLED_BACK"),
         };
         if !expected {
-            return Err(io::Error::other(format!("it ended {status}")));
+            return Err(io::Error::other(format!("it ended {status}\n{}", self.scene.tail())));
         }
         self.scene.until_answered(&[good])?;
         println!("then {status}, and generation {good} answers");

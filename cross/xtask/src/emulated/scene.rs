@@ -1,27 +1,26 @@
-//! One board under qemu with a broker, a registry and generations of one web server to deploy.
+//! One board with a broker, a registry and generations of one web server to deploy.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use coracle_test_support::emulated::{Boot, Clock, HOST, Kernel, Machine, Syncs, Writes, disk, kernel, pack};
+use coracle_test_support::emulated::{Clock, Writes};
 use coracle_test_support::images::{Arch, Form, Image, Layer, Packing};
 use coracle_test_support::process::free_port;
 use coracle_test_support::registry::Registry;
 use coracle_test_support::scratch::TempDir;
 use serde_json::{Value, json};
 
+use super::hardware::{Hardware, Kind, STATE_DISK};
 use crate::broker::{Broker, Message, Publisher, ROOT, Watch};
 use crate::desired::Desired;
-use crate::{interrupt, setup};
+use crate::interrupt;
 
 /// What the board is called.
-pub const DEVICE: &str = "emulated";
+pub const DEVICE: &str = "cut";
 /// For everything that takes seconds in a machine without hardware help, on a loaded host.
 pub const PATIENCE: Duration = Duration::from_secs(120);
-/// MiB of the board's state disk.
-const DISK_MIB: u64 = 96;
 /// Bytes that cannot be compressed in each generation, so that a download takes a moment.
 const BALLAST_BYTES: usize = 3 << 20;
 
@@ -36,15 +35,13 @@ pub enum Nature {
 
 /// Everything around the board; the fields end in this order.
 pub struct Scene {
-    machine: Option<Machine>,
+    hardware: Hardware,
+    kind: Kind,
     /// What the board says.
     pub watch: Watch,
     operator: Publisher,
     _broker: Broker,
     registry: Registry,
-    kernel: Kernel,
-    /// The board's state.
-    pub disk: PathBuf,
     port: u16,
     dir: TempDir,
     boots: u32,
@@ -52,26 +49,22 @@ pub struct Scene {
 
 impl Scene {
     /// Starts the servers and makes the board, which is not booted yet.
-    pub fn new(syncs: Syncs) -> io::Result<Self> {
-        let (broker, registry, dir) = (Broker::start()?, Registry::start()?, TempDir::new("emulated"));
-        let (kernel, port) = (kernel()?, free_port());
-        let here = |address: &str| address.replace("127.0.0.1", HOST);
+    pub fn new(kind: Kind) -> io::Result<Self> {
+        let (broker, registry, dir) = (Broker::start()?, Registry::start()?, TempDir::new("cut"));
         let config = format!(
             "device_id = {DEVICE:?}\naccept_tags = true\ndefault_network = \"host\"\n[trust]\nunsigned = true\n\
              [broker]\nurl = {:?}\nfirst_connect_splay_seconds = 0\n[registry]\ninsecure = [{:?}]\n",
-            here(&broker.url()),
-            here(&registry.host()),
+            kind.reaches(&broker.url()),
+            kind.reaches(&registry.host()),
         );
-        pack(&kernel, &setup::agent()?, &config, syncs, &dir.join("ramdisk"))?;
         Ok(Self {
-            machine: None,
+            hardware: Hardware::make(kind, &config, &dir)?,
+            kind,
             watch: broker.watch(DEVICE)?,
             operator: broker.publisher(&format!("{ROOT}/d/{DEVICE}/desired"))?,
             _broker: broker,
             registry,
-            kernel,
-            disk: disk(dir.join("state.img"), DISK_MIB)?,
-            port,
+            port: free_port(),
             dir,
             boots: 0,
         })
@@ -81,30 +74,22 @@ impl Scene {
     pub fn boot(&mut self, writes: Writes<'_>, clock: Clock) -> io::Result<Instant> {
         self.boots += 1;
         let console = self.dir.join(format!("console-{}", self.boots));
-        let began = Instant::now();
-        self.machine = Some(Machine::boot(&Boot {
-            kernel: &self.kernel,
-            ramdisk: &self.dir.join("ramdisk"),
-            state: &self.disk,
-            writes,
-            clock,
-            port: Some(self.port),
-            console: &console,
-        })?);
-        Ok(began)
+        self.hardware.boot(writes, clock, self.port, &console)
+    }
+
+    /// The disk of the board's state; that of an emulated one.
+    pub fn disk(&self) -> PathBuf {
+        self.dir.join(STATE_DISK)
     }
 
     /// Cuts the board's power.
     pub fn cut(&mut self) -> io::Result<()> {
-        match self.machine.take() {
-            Some(mut machine) => machine.cut(),
-            None => Ok(()),
-        }
+        self.hardware.cut()
     }
 
     /// The console of this boot.
     pub fn console(&self) -> String {
-        self.machine.as_ref().map(Machine::console).unwrap_or_default()
+        self.hardware.console()
     }
 
     /// Publishes a generation's image and tells the board to run it.
@@ -128,17 +113,20 @@ impl Scene {
         image.layers.push(Layer::of_file("ballast", 0o644, &noise(generation), Packing::Gzip)?);
         let host = self.registry.host();
         let pushed = image.push(&host, "site", Some(&generation.to_string()), Form::Oci)?;
-        Ok(format!("{}/site:{generation}@{}", host.replace("127.0.0.1", HOST), pushed.digest))
+        Ok(format!("{}/site:{generation}@{}", self.kind.reaches(&host), pushed.digest))
+    }
+
+    /// The end of what the board has to say for itself.
+    pub fn tail(&self) -> String {
+        let console = self.console();
+        let tail = console.lines().rev().take(40).collect::<Vec<_>>();
+        format!("--- console ---\n{}", tail.into_iter().rev().collect::<Vec<_>>().join("\n"))
     }
 
     /// Waits for something that the board says.
     pub fn until<T>(&self, what: &str, wanted: impl FnMut(&Message) -> Option<T>) -> io::Result<T> {
-        self.watch.until(what, PATIENCE, wanted).map_err(|error| {
-            let console = self.console();
-            let tail = console.lines().rev().take(20).collect::<Vec<_>>();
-            let tail = tail.into_iter().rev().collect::<Vec<_>>().join("\n");
-            io::Error::other(format!("{error}\n--- console ---\n{tail}"))
-        })
+        let said = self.watch.until(what, PATIENCE, wanted);
+        said.map_err(|error| io::Error::other(format!("{error}\n{}", self.tail())))
     }
 
     /// Waits until the workload answers with the text of one of `generations`; hands back which and when.
@@ -154,7 +142,7 @@ impl Scene {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        Err(io::Error::other(format!("none of the generations {generations:?} answers")))
+        Err(io::Error::other(format!("none of the generations {generations:?} answers\n{}", self.tail())))
     }
 }
 

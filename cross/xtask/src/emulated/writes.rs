@@ -15,6 +15,7 @@ use coracle_test_support::scratch::TempDir;
 use serde_json::Value;
 
 use super::cuts::settled;
+use super::hardware::Kind;
 use super::remains::Judge;
 use super::scene::{Nature, Scene};
 use crate::interrupt;
@@ -37,9 +38,10 @@ pub struct Disks {
 /// Has a board pass through two good generations and a bad one, and looks at its disk as a cut leaves it after each
 /// barrier and after every `step`-th write between.
 pub fn writes(syncs: Syncs, step: usize) -> io::Result<Disks> {
-    let mut scene = Scene::new(syncs)?;
-    let (blank, log) = (scene.disk.with_extension("blank"), scene.disk.with_extension("log"));
-    fs::copy(&scene.disk, &blank)?;
+    let mut scene = Scene::new(Kind::Emulated(syncs))?;
+    let disk = scene.disk();
+    let (blank, log) = (disk.with_extension("blank"), disk.with_extension("log"));
+    fs::copy(&disk, &blank)?;
     File::create(&log)?.set_len(LOG_MIB << 20)?;
     scene.boot(Writes::Noted(&log), Clock::Right)?;
     for (generation, nature) in [(1, Nature::Good), (2, Nature::Good), (3, Nature::Crashing)] {
@@ -47,7 +49,7 @@ pub fn writes(syncs: Syncs, step: usize) -> io::Result<Disks> {
         settled(&scene, generation, &Value::Null)?;
     }
     scene.cut()?;
-    look_at_each(&DiskLog::open(&log)?, &blank, &scene.disk, step)
+    look_at_each(&DiskLog::open(&log)?, &blank, &disk, step)
 }
 
 fn look_at_each(log: &DiskLog, blank: &Path, last: &Path, step: usize) -> io::Result<Disks> {
