@@ -140,6 +140,9 @@ pub struct State {
     /// Why people hold every rollout here; absent where nobody does.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub held: Option<String>,
+    /// What is wrong with the store; absent where nothing is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub store: Option<Store>,
     /// Bytes of the store's file system.
     pub disk: Disk,
     /// The board's own figures, as its telemetry has them.
@@ -254,6 +257,17 @@ pub struct Bad {
     pub code: Code,
 }
 
+/// What is wrong with the store.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+pub struct Store {
+    /// What is damaged and not repaired yet, each with a workload that runs on it.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub damaged: Vec<Fault>,
+    /// Workloads that run on a damaged copy of what was repaired, until they are restarted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub restart: Vec<String>,
+}
+
 /// Bytes of the store's file system.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub struct Disk {
@@ -280,6 +294,10 @@ impl State {
         short.running.projects.clear();
         short.bad.clear();
         short.others.clear();
+        if let Some(store) = &mut short.store {
+            store.damaged.truncate(1);
+            store.restart.clear();
+        }
         written(&short)
     }
 }

@@ -12,12 +12,13 @@ use tokio::sync::mpsc;
 use crate::cli::context;
 use crate::config::Settings;
 use crate::engine::{
-    Clock, Engine, Hands, Have, Heartbeat, Journal, Outbox, Parts, Turns, Workers, channel_config,
+    Beside, Clock, Engine, Hands, Have, Heartbeat, Journal, Outbox, Parts, Turns, Workers, channel_config,
     describe_agent,
 };
 use crate::events;
 use crate::exit::{Exit, Failure, chain};
 use crate::local;
+use crate::scrub::Scrubber;
 
 /// Answers of workers that may wait for the loop.
 const ANSWERS: usize = 8;
@@ -79,13 +80,15 @@ async fn run(settings: Settings) -> Result<Exit, Failure> {
     };
     let epoch = opened.record.epoch.saturating_add(1);
     let outbox = Outbox::new(&settings, about, handle, have, Arc::clone(&store), epoch);
+    let (scrubber, news) = Scrubber::start(&settings, Arc::clone(&images), units.clone());
     let workers = Workers::new(images, units, answer, outbox.watch());
     let (turns, said) = Turns::start(fleet_lock(&settings));
     let (clock, heartbeat) = (Clock::start(), Heartbeat::from_environment());
     let (_socket, console) = console(&settings).unzip();
     let platforms = board.platforms;
-    let parts = Parts { settings, platforms, workers, outbox, clock, turns, heartbeat, hands, console };
-    Engine::new(parts, opened).run(channel, answers, said, asked_to_end()?).await;
+    let parts =
+        Parts { settings, platforms, workers, outbox, clock, turns, heartbeat, hands, console, scrubber };
+    Engine::new(parts, opened).run(channel, answers, Beside { said, news }, asked_to_end()?).await;
     events::ended();
     Ok(Exit::Done)
 }

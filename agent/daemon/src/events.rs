@@ -99,6 +99,16 @@ pub(crate) fn not_kept(fault: &Fault) {
     error!(code = fault.code.wire(), "the deployment does not run as it should: {}", fault.message());
 }
 
+/// Something in the store is not what was put there; the agent fetches it again.
+pub(crate) fn damaged(what: &str, workloads: &str) {
+    error!(workloads, "the store is damaged: {what}");
+}
+
+/// What was damaged is sound again.
+pub(crate) fn mended(things: usize, layers: usize, bytes: u64) {
+    info!(things, layers, bytes, "the store was repaired");
+}
+
 /// The journal could not be written: nothing new is begun until it can.
 pub(crate) fn journal_failed(error: &JournalError) {
     error!("{}; nothing new is begun until it can be written", chain(error));

@@ -18,6 +18,7 @@ mod link;
 mod passage;
 mod platform;
 mod policy;
+mod scrubbed;
 mod secured;
 mod service;
 mod start_first;

@@ -42,6 +42,7 @@ fn state(services: usize) -> State {
         held: None,
         disk: Disk { free: 812_000_000, owned: 164_000_000 },
         board: serde_json::json!({"load": [0.1, 0.2, 0.3]}),
+        store: None,
         truncated: false,
     }
 }

@@ -212,6 +212,18 @@ pub(crate) const KEYS: &[Key] = &[
         "Layers of one image fetched at the same time.",
     ),
     key(
+        "store.scrub_days",
+        Kind::Count { min: 0, max: 3650 },
+        "30",
+        "Days between two passes that read the whole store in the background and repair what is damaged; 0 for none.",
+    ),
+    key(
+        "store.scrub_after_seconds",
+        Kind::Count { min: 0, max: 86_400 },
+        "300",
+        "Such a pass begins so many seconds after the start of the agent at the earliest, so that a boot is not slowed down.",
+    ),
+    key(
         "lock.url",
         Kind::Text,
         "no server",

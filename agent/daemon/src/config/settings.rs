@@ -40,6 +40,7 @@ pub(crate) struct Settings {
     pub(crate) registry: RegistrySettings,
     pub(crate) runtime: RuntimeSettings,
     pub(crate) pull: PullSettings,
+    pub(crate) store: StoreSettings,
     /// Absent: nobody hands out turns.
     pub(crate) lock: Option<LockSettings>,
     /// The files that were read, in order.
@@ -95,6 +96,15 @@ pub(crate) struct PullSettings {
     pub(crate) concurrency: usize,
 }
 
+/// How the store is looked after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct StoreSettings {
+    /// Days between two passes over its content; 0 for none.
+    pub(crate) scrub_days: u64,
+    /// From a start to the first pass, at the least.
+    pub(crate) scrub_after: Duration,
+}
+
 /// Who hands out turns to update.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct LockSettings {
@@ -132,6 +142,10 @@ pub(crate) fn check(inputs: Inputs, board: &Surroundings) -> Result<Settings, Co
         runtime: runtime(&mut reading)?,
         pull: PullSettings {
             concurrency: usize::try_from(reading.count("pull.concurrency", 2)).unwrap_or(1),
+        },
+        store: StoreSettings {
+            scrub_days: reading.count("store.scrub_days", 30),
+            scrub_after: Duration::from_secs(reading.count("store.scrub_after_seconds", 300)),
         },
         lock: lock(&mut reading)?,
         groups,

@@ -61,7 +61,7 @@ fn every_mistake_is_told_with_file_line_and_key() {
         ("[trust]\nunsined = true", "2: trust.unsined: unknown key; [trust] has unsigned"),
         (
             "[brokr]\nurl = \"\"",
-            "1: brokr: unknown section; there are trust, broker, registry, runtime, pull",
+            "1: brokr: unknown section; there are trust, broker, registry, runtime, pull, store, lock",
         ),
         (
             "broker = 1",

@@ -28,6 +28,6 @@ pub(crate) use heartbeat::Heartbeat;
 pub(crate) use journal::{Journal, JournalError, Opened};
 pub(crate) use outbox::{Outbox, describe_agent};
 pub(crate) use report::{last_state, status};
-pub(crate) use turn::{Engine, Parts};
+pub(crate) use turn::{Beside, Engine, Parts};
 pub(crate) use turns::Turns;
 pub(crate) use workers::{Answer, Task, Workers};

@@ -26,6 +26,7 @@ use super::report::{self, Facts, Seen};
 use crate::config::{Settings, Trust};
 use crate::events;
 use crate::images::{Step, Watch};
+use crate::scrub::News;
 
 /// Changes that follow each other closely are told together.
 const DEBOUNCE: Duration = Duration::from_secs(2);
@@ -61,6 +62,7 @@ pub(crate) struct Outbox {
     downloading: bool,
     since: Timestamp,
     due: Option<Instant>,
+    store_news: News,
     told: Option<(Instant, State)>,
 }
 
@@ -92,6 +94,7 @@ impl Outbox {
             downloading: false,
             since: clock::wall(),
             due: Some(Instant::now()),
+            store_news: News::default(),
             told: None,
         }
     }
@@ -196,6 +199,17 @@ impl Outbox {
         self.event(Status::of(&at.state), Status::Rejected, None, Some(fault));
     }
 
+    /// How the store is; what is newly damaged is an event too.
+    pub(super) fn heard_of_store(&mut self, at: &Rollout, news: &News) {
+        let status = Status::of(&at.state);
+        let generation = at.active.as_ref().map(|active| active.generation.clone());
+        let known = std::mem::replace(&mut self.store_news, news.clone());
+        for fault in news.damaged.iter().filter(|fault| !known.damaged.contains(fault)) {
+            self.event(status, status, generation.as_ref(), Some(fault));
+        }
+        self.soon(DEBOUNCE);
+    }
+
     /// Something of the state changed that is no passage.
     pub(super) fn changed(&mut self) {
         self.soon(DEBOUNCE);
@@ -243,6 +257,7 @@ impl Outbox {
             since: self.since,
             state_dir: self.store.root(),
             owned: self.store.unpacked_bytes().unwrap_or(0),
+            store: &self.store_news,
         };
         let mut state = report::state(record, &facts);
         self.seq += 1;

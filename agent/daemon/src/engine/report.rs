@@ -9,13 +9,15 @@ use coracle_core::ident::{DeviceId, GroupName};
 use coracle_core::limits::STATE_BYTES_MAX;
 use coracle_core::record::Record;
 use coracle_core::reported::{
-    Agent, Bad, Clock, Deployment, Disk, Good, Health, Project, Running, Service, State, Status,
+    Agent, Bad, Clock, Deployment, Disk, Good, Health, Project, Running, Service, State, Status, Store,
 };
 use coracle_core::rollout::{self, Rollout};
 use coracle_core::time::Timestamp;
 use coracle_host::supervise::{self, Phase};
 use coracle_host::{clock, disk, files, telemetry};
 use serde_json::Value;
+
+use crate::scrub::News;
 
 /// The last state, for people at the board; in memory, so that a quiet board writes nothing to flash.
 pub(super) const STATE_FILE: &str = "state.json";
@@ -36,6 +38,8 @@ pub(super) struct Facts<'a> {
     pub(super) state_dir: &'a Path,
     /// Bytes in its layers.
     pub(super) owned: u64,
+    /// How the store is.
+    pub(super) store: &'a News,
 }
 
 /// A workload as the supervisor has it, with its image.
@@ -101,8 +105,15 @@ pub(super) fn state(record: &Record, facts: &Facts<'_>) -> State {
         held: record.held(facts.device, facts.groups),
         disk: Disk { free: space.map_or(0, |space| space.free_bytes), owned: facts.owned },
         board: serde_json::to_value(telemetry::look()).unwrap_or_default(),
+        store: store(facts.store),
         truncated: false,
     }
+}
+
+/// Nothing where all is well.
+fn store(news: &News) -> Option<Store> {
+    let sound = news.damaged.is_empty() && news.stale.is_empty();
+    (!sound).then(|| Store { damaged: news.damaged.clone(), restart: news.stale.clone() })
 }
 
 fn deployment(rollout: &Rollout, since: Timestamp) -> Deployment {

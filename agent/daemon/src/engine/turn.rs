@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use coracle_core::deployment::Deployment;
+use coracle_core::fault::{Code, Fault};
 use coracle_core::gate::{self, Phase, Reason};
 use coracle_core::ident::WorkloadId;
 use coracle_core::oci::Platform;
@@ -23,6 +24,7 @@ use super::turns::Said;
 use super::{Answer, Clock, Hands, Heartbeat, Journal, Opened, Outbox, Task, Turns, Workers};
 use crate::config::Settings;
 use crate::events;
+use crate::scrub::{News, Scrubber};
 
 /// Between two looks at closed gates: windows and inhibitors change by themselves.
 const GATES_EVERY: Duration = Duration::from_secs(10);
@@ -52,6 +54,7 @@ pub(crate) struct Engine {
     pub(super) clock: Clock,
     pub(super) commands: Commands,
     turns: Turns,
+    scrubber: Scrubber,
     heartbeat: Heartbeat,
     /// Whether the broker hears this board.
     pub(super) link: Link,
@@ -88,12 +91,23 @@ pub(crate) struct Parts {
     pub(crate) hands: Hands,
     /// What people at the board say; `None` where they cannot.
     pub(crate) console: Option<mpsc::Receiver<Asked>>,
+    /// Who looks after the store.
+    pub(crate) scrubber: Scrubber,
+}
+
+/// Who speaks up beside the workers.
+pub(crate) struct Beside {
+    /// The server that hands out turns.
+    pub(crate) said: mpsc::Receiver<Said>,
+    /// Whoever looks after the store.
+    pub(crate) news: mpsc::Receiver<News>,
 }
 
 impl Engine {
     /// An agent that goes on from what the journal holds.
     pub(crate) fn new(parts: Parts, opened: Opened) -> Self {
-        let Parts { settings, platforms, workers, outbox, clock, turns, heartbeat, hands, console } = parts;
+        let Parts { settings, platforms, workers, outbox, clock, turns, heartbeat, hands, console, scrubber } =
+            parts;
         let link = if settings.broker.is_some() { Link::Down } else { Link::NoBroker };
         let Opened { journal, mut record, .. } = opened;
         record.epoch = record.epoch.saturating_add(1);
@@ -108,6 +122,7 @@ impl Engine {
             clock,
             commands: Commands::new(hands, console),
             turns,
+            scrubber,
             heartbeat,
             link,
             trouble: Trouble::default(),
@@ -124,7 +139,7 @@ impl Engine {
         mut self,
         mut channel: Option<mpsc::Receiver<ChannelEvent>>,
         mut answers: mpsc::Receiver<(Task, Answer)>,
-        mut said: mpsc::Receiver<Said>,
+        mut beside: Beside,
         stop: impl Future<Output = ()>,
     ) {
         tokio::pin!(stop);
@@ -144,7 +159,8 @@ impl Engine {
                 () = &mut stop => break,
                 Some((task, answer)) = answers.recv() => self.answered(task, answer),
                 Some(event) = next(&mut channel) => self.heard(&event),
-                Some(said) = said.recv() => self.turns.heard(said),
+                Some(said) = beside.said.recv() => self.turns.heard(said),
+                Some(news) = beside.news.recv() => self.heard_of_store(&news),
                 heard = self.commands.next() => self.came_up(heard),
                 () = sleep_until(self.wake) => self.feed(Event::Tick),
                 () = sleep_until(flush_at) => self.outbox.flush(&self.record),
@@ -223,12 +239,18 @@ impl Engine {
     fn answered(&mut self, task: Task, answer: Answer) {
         self.workers.done(task);
         match answer {
-            Answer::Event(event) => self.feed(event),
+            Answer::Event(event) => {
+                if let Event::ApplyFailed(_, fault) | Event::RestoreFailed(_, fault) = &event {
+                    self.seek(fault);
+                }
+                self.feed(event);
+            }
             Answer::Waits => self.keep_at = Instant::now() + WAITS_EVERY,
             Answer::Kept(outcome) => {
                 match &outcome {
                     Ok(()) => self.kept = true,
                     Err(fault) => {
+                        self.seek(fault);
                         events::not_kept(fault);
                         self.keep_at = Instant::now() + KEEP_AGAIN;
                     }
@@ -237,6 +259,21 @@ impl Engine {
             }
         }
         self.outbox.saw(self.workers.seen());
+    }
+
+    /// Has what is missing in the store looked for, where that is what failed.
+    fn seek(&self, fault: &Fault) {
+        if fault.code == Code::Store {
+            self.scrubber.ask();
+        }
+    }
+
+    /// Tells how the store is; what was missing may be there now.
+    fn heard_of_store(&mut self, news: &News) {
+        if news.mended {
+            (self.kept, self.keep_at) = (false, Instant::now());
+        }
+        self.outbox.heard_of_store(&self.record.rollout, news);
     }
 
     /// Notes how the workloads are, and has lost ones seen to.
@@ -276,6 +313,8 @@ impl Engine {
         let moving = rollout.on_trial().is_some() || rollout.is_rolling_back();
         let ask_again = self.turns.want(self.turn_wanted || moving);
         let calls = rollout::work(&rollout, now);
+        let rests = matches!(calls.work, Work::Rest | Work::AskToDownload(_) | Work::AskToApply(_));
+        self.scrubber.hold(!rests);
         let mut wake = calls.wake.map_or(NEVER, |at| Duration::from_secs(at.since(now)));
         let wanted = match &calls.work {
             Work::Stage(target) => Some(Task::Stage(target.document)),

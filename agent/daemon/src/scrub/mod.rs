@@ -3,6 +3,7 @@
 //! Invariant: nothing is removed because it is damaged. A damaged layer stays in its place until a sound one is there
 //! whole, and after that for as long as a workload runs on it.
 
+mod background;
 mod inventory;
 mod look;
 mod mend;
@@ -15,6 +16,7 @@ use coracle_core::oci::Digest;
 use coracle_host::store::Damage;
 use serde_json::{Value, json};
 
+pub(crate) use background::{News, Scrubber};
 pub(crate) use inventory::{Inventory, Known, Wanted};
 pub(crate) use look::{At, Report, look};
 pub(crate) use mend::{Mended, mend};
@@ -73,6 +75,19 @@ impl Finding {
             "kind": kind, "name": name, "images": self.images, "workloads": workloads,
             "damage": self.damage, "damaged": self.damaged,
         })
+    }
+
+    /// The first thing that is wrong, in one line.
+    pub(crate) fn line(&self) -> String {
+        let first = self.damage.first().map(|damage| match &damage.path {
+            Some(path) => format!(": {path} {}", damage.problem),
+            None => format!(" {}", damage.problem),
+        });
+        let more = match self.damaged.saturating_sub(1) {
+            0 => String::new(),
+            more => format!(", and {more} more"),
+        };
+        format!("{}{}{more}", self.thing, first.unwrap_or_default())
     }
 }
 
