@@ -24,6 +24,7 @@ const STEPS: &[Step] = &[
     ("crash", || own(&["crash", "--short"])),
     ("repair", || repair::command(&[])),
     ("disks", || own(&["crash", "--board", "--step", "40"])),
+    ("badupdate", || own(&["badupdate"])),
     ("test", || own(&["test"])),
 ];
 

@@ -2,6 +2,7 @@
 //!
 //! Each command is a file of its own; each installs what it needs, says so, and does nothing that is done already.
 
+mod badupdate;
 mod bench;
 mod booted;
 mod broker;
@@ -42,6 +43,11 @@ const COMMANDS: &[Command] = &[
         "powercut",
         "cut the power of boards at every state they report; --cuts N, --seed S, --board NAME",
         powercut::command,
+    ),
+    (
+        "badupdate",
+        "deploy new versions that are bad in every way; each has to be taken back; --rounds N",
+        badupdate::command,
     ),
     (
         "bench",

@@ -98,6 +98,37 @@ fn a_volume_keeps_its_data_over_generations_and_removal() {
     shows("124");
 }
 
+#[test]
+fn what_does_not_change_is_the_same_process_over_an_update_and_a_roll_back() {
+    let (broker, registry) = (broker(), FaultRegistry::start());
+    for tag in ["1", "2"] {
+        registry.put_image("app", tag, &idle(tag));
+    }
+    registry.put_image("app", "bad", &image(&["sh", "-c", "rm -f /data/*; exit 1"], "bad"));
+    let bench = Bench::start(&broker, &registry.host(), "steady");
+    // They are joined in every way that could make one move with the other.
+    let project = |tag: &str| {
+        let web = json!({"image": registry.reference(&format!("app:{tag}")), "depends_on": ["db"], "volumes": ["own:/data"]});
+        let db = json!({"image": registry.reference("app:1"), "volumes": ["data:/data"], "restart": "unless-stopped",
+            "healthcheck": {"test": "true", "interval": "1s"}});
+        let log = json!({"image": registry.reference("app:1"), "volumes": ["data:/data:ro"],
+            "depends_on": {"db": {"condition": "service_healthy"}}});
+        json!({"site": {"services": {"web": web, "db": db, "log": log}, "volumes": {"data": {}, "own": {}}}})
+    };
+    bench.deploy(&broker, &Desired::new("steady", 1, project("1")));
+    bench.ask(&["exec", "db", "sh", "-c", "echo rows > /data/table"]);
+    let steady = ["site.db", "site.log"].map(|id| bench.process(id));
+    let web = bench.process("site.web");
+    bench.deploy(&broker, &Desired::new("steady", 2, project("2")));
+    let updated = bench.process("site.web");
+    assert_ne!(updated, web);
+    Desired::new("steady", 3, project("bad")).policy(&json!({"soak": 3})).send(&broker);
+    bench.until_state(3, "ROLLED_BACK");
+    assert_ne!(bench.process("site.web"), updated);
+    assert_eq!(["site.db", "site.log"].map(|id| bench.process(id)), steady, "what did not change moved");
+    assert_eq!(bench.ask(&["exec", "log", "cat", "/data/table"]), "rows\n");
+}
+
 /// Guards against starting anew what a power cut ended by removing it first: no test looked into its root.
 #[test]
 fn what_a_workload_changed_in_its_root_is_there_after_a_boot() {

@@ -10,6 +10,9 @@ use std::time::{Duration, Instant};
 /// Between two calls; much shorter than any restart.
 const PAUSE: Duration = Duration::from_millis(1);
 
+/// From here on, a time without an answer is told from the pauses of a busy machine.
+const SILENCE_MIN: Duration = Duration::from_millis(50);
+
 /// An unbroken run of equal answers.
 #[derive(Clone, Debug)]
 pub struct Spell {
@@ -23,9 +26,19 @@ pub struct Spell {
     pub silence: Duration,
 }
 
+/// All that was heard.
+#[derive(Default)]
+struct Heard {
+    spells: Vec<Spell>,
+    /// Of all times without an answer.
+    silence: Duration,
+    /// When the last of them ended.
+    silent_until: Option<Instant>,
+}
+
 /// The client; it ends with this value.
 pub struct Caller {
-    spells: Arc<Mutex<Vec<Spell>>>,
+    heard: Arc<Mutex<Heard>>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
@@ -33,8 +46,8 @@ pub struct Caller {
 impl Caller {
     /// Starts calling this loopback port.
     pub fn start(port: u16) -> Self {
-        let (spells, stop) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
-        let (noted, stopped) = (Arc::clone(&spells), Arc::clone(&stop));
+        let (heard, stop) = (Arc::new(Mutex::new(Heard::default())), Arc::new(AtomicBool::new(false)));
+        let (noted, stopped) = (Arc::clone(&heard), Arc::clone(&stop));
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 if let Some(answer) = call(port) {
@@ -43,12 +56,22 @@ impl Caller {
                 std::thread::sleep(PAUSE);
             }
         });
-        Self { spells, stop, thread: Some(thread) }
+        Self { heard, stop, thread: Some(thread) }
     }
 
     /// Who answered so far, in order.
     pub fn spells(&self) -> Vec<Spell> {
-        self.spells.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).spells.clone()
+    }
+
+    /// How long nobody answered since the first answer, all times together.
+    pub fn silence(&self) -> Duration {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).silence
+    }
+
+    /// When somebody answered again after the last time that nobody did.
+    pub fn silent_until(&self) -> Option<Instant> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).silent_until
     }
 
     /// The first spell whose answer is `text`.
@@ -66,8 +89,14 @@ impl Drop for Caller {
     }
 }
 
-fn note(spells: &mut Vec<Spell>, answer: String) {
+fn note(heard: &mut Heard, answer: String) {
     let now = Instant::now();
+    let spells = &mut heard.spells;
+    let silence = spells.last().map_or(Duration::ZERO, |last| now - last.until);
+    if silence >= SILENCE_MIN {
+        heard.silence += silence;
+        heard.silent_until = Some(now);
+    }
     match spells.last_mut() {
         Some(last) if last.answer == answer => {
             last.silence = last.silence.max(now - last.until);

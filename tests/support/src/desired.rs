@@ -19,6 +19,12 @@ pub struct Desired<'a> {
 impl Desired<'_> {
     /// The envelope, without signatures, on one line.
     pub fn envelope(&self) -> String {
+        // Short: whoever watches wants to see the end.
+        self.envelope_under(&json!({"health": 30, "soak": 1}))
+    }
+
+    /// The same under another policy.
+    pub fn envelope_under(&self, policy: &Value) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let document = json!({
             "schema": "desired/v1",
@@ -28,8 +34,7 @@ impl Desired<'_> {
             "rev": 0,
             "iat": now,
             "exp": now + 86_400,
-            // Short: whoever watches wants to see the end.
-            "policy": {"health": 30, "soak": 1},
+            "policy": policy,
             "projects": self.projects,
         });
         json!({
