@@ -139,19 +139,24 @@ impl Units {
     pub(crate) fn converge(&self, target: &Deployment) -> Result<Vec<Wait>, UnitError> {
         let Plan { steps, waits } = plan::plan(&self.current(), target)?;
         // Everything is prepared before anything stops: a missing image costs no downtime.
-        let waiting = waits.iter().map(|wait| (&wait.id, 0));
+        for Wait { id, .. } in &waits {
+            if let Some(workload) = target.workloads.get(id) {
+                self.unit(id, workload)?;
+            }
+        }
         let started = steps.iter().filter_map(|step| match step {
             Step::Start(id) | Step::Replace(id) => Some((id, 0)),
             Step::StartBeside(id) => Some((id, 1)),
             Step::Remove(_) | Step::TakeOver(_) | Step::DropBeside(_) => None,
         });
         let mut units = BTreeMap::new();
-        for (id, turns) in waiting.chain(started) {
+        for (id, turns) in started {
             if let Some(workload) = target.workloads.get(id) {
                 let turn = self.supervisor.turn(id).saturating_add(turns);
                 units.insert(id.clone(), self.unit_in(id, workload, turn)?);
             }
         }
+        // Not what waits: its old one runs on, and what the service manager is told holds for that one at once.
         self.supervisor.announce(&units.values().cloned().collect::<Vec<_>>())?;
         for step in &steps {
             match step {
