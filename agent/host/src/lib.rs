@@ -26,6 +26,7 @@ pub mod store;
 pub mod supervise;
 pub mod telemetry;
 pub mod terminal;
+pub mod trust;
 pub mod unpack;
 pub mod users;
 pub mod volumes;
