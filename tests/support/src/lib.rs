@@ -19,4 +19,5 @@ pub mod nspawn;
 pub mod process;
 pub mod registry;
 pub mod scratch;
+pub mod sign;
 pub mod tree;
