@@ -15,4 +15,5 @@ mod resume;
 mod run;
 mod scrub;
 mod store;
+mod trust;
 mod unpack;

@@ -20,6 +20,7 @@ const OUTSIDE: &[&str] = &[
     "std::time::SystemTime",
     "getrandom",
     "nix",
+    "ring::rand",
     "reqwest",
     "rumqttc",
     "tokio",

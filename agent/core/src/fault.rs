@@ -49,9 +49,9 @@ macro_rules! codes {
 }
 
 codes! {
-    /// The document carries no signature, or none is verified here, and unsigned documents are not allowed.
+    /// The document carries no signature, and unsigned documents are not allowed.
     Unsigned = "UNSIGNED", Permanent, Verify;
-    /// A signature does not fit the bytes.
+    /// Too few of the signatures are good, and by keys that this board trusts with it.
     Signature = "SIGNATURE", Permanent, Verify;
     /// The document is older than one that was accepted.
     Replay = "REPLAY", Permanent, Verify;

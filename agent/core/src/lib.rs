@@ -29,3 +29,4 @@ pub mod seccomp;
 pub mod service_unit;
 pub mod standing;
 pub mod time;
+pub mod trust;

@@ -12,10 +12,16 @@ pub const INDEX_ENTRIES_MAX: usize = 1024;
 pub const INDEX_DEPTH_MAX: usize = 4;
 /// Bytes of one desired-state envelope as it comes from the broker.
 pub const DESIRED_BYTES_MAX: usize = 32 << 10;
+/// Bytes of one trust envelope: 32 keys of 200 bytes, twice in base64 and JSON, and 16 signatures.
+pub const TRUST_BYTES_MAX: usize = 32 << 10;
+/// Trust documents that may follow the image's; a new image begins anew, and nobody changes keys so often.
+pub const TRUST_CHAIN_MAX: usize = 32;
 /// Bytes of one state document as it goes to the broker.
 pub const STATE_BYTES_MAX: usize = 16 << 10;
 /// Bytes of one command: an id, two times and a handful of arguments.
 pub const COMMAND_BYTES_MAX: usize = 4 << 10;
+/// Bytes of one line at the console: a document in base64, and what stands around it.
+pub const CONSOLE_BYTES_MAX: usize = 48 << 10;
 /// Bytes of one reply, as it goes to the broker or the console; that of a state document.
 pub const REPLY_BYTES_MAX: usize = 16 << 10;
 /// Characters of an error message in a state document.

@@ -39,6 +39,9 @@ pub struct Record {
     /// The same, by commands over the broker: whom each was for.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub holds: BTreeMap<Scope, Hold>,
+    /// Set for ever by the first document that nobody vouched for.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub unsigned: bool,
 }
 
 /// A person's word that no rollout goes on here. What is on trial already is brought to its end.

@@ -170,8 +170,12 @@ pub struct Agent {
     pub platform: String,
     /// The OCI runtime and its version.
     pub runtime: String,
-    /// Which keys documents must be signed with; `none` where unsigned ones are taken.
+    /// The digest of the trust document that counts; `keyless` where there is none, and `none` where unsigned documents
+    /// are taken, or once were.
     pub trust: String,
+    /// That document's counter.
+    #[serde(rename = "trustCounter", skip_serializing_if = "Option::is_none")]
+    pub trust_counter: Option<u64>,
 }
 
 /// The rollout.

@@ -17,8 +17,8 @@ use crate::engine::{
 };
 use crate::events;
 use crate::exit::{Exit, Failure, chain};
-use crate::local;
 use crate::scrub::Scrubber;
+use crate::{local, trust};
 
 /// Answers of workers that may wait for the loop.
 const ANSWERS: usize = 8;
@@ -72,7 +72,16 @@ async fn run(settings: Settings) -> Result<Exit, Failure> {
     let broker = settings.broker.as_ref().map_or_else(|| "none".to_owned(), |broker| broker.url.to_string());
     events::started(settings.device_id.as_str(), &platforms, &broker);
     let runtime = runtime(&settings);
-    let about = describe_agent(&settings, &board.platforms, runtime);
+    let believed = trust::load(&settings);
+    if let Some(trouble) = &believed.trouble {
+        events::lacking("a document that replaced keys does not hold, and is left out", trouble);
+    }
+    if let Err(error) = believed.remember(&settings.state_dir) {
+        events::lacking("the counter of the image's keys was not written down", &error.to_string());
+    }
+    let trust = believed.policy;
+    events::believes(&trust);
+    let about = describe_agent(&trust, &board.platforms, runtime);
     let hands = Hands {
         settings: settings.clone(),
         units: units.clone(),
@@ -86,8 +95,19 @@ async fn run(settings: Settings) -> Result<Exit, Failure> {
     let (clock, heartbeat) = (Clock::start(), Heartbeat::from_environment());
     let (_socket, console) = console(&settings).unzip();
     let platforms = board.platforms;
-    let parts =
-        Parts { settings, platforms, workers, outbox, clock, turns, heartbeat, hands, console, scrubber };
+    let parts = Parts {
+        settings,
+        platforms,
+        trust,
+        workers,
+        outbox,
+        clock,
+        turns,
+        heartbeat,
+        hands,
+        console,
+        scrubber,
+    };
     Engine::new(parts, opened).run(channel, answers, Beside { said, news }, asked_to_end()?).await;
     events::ended();
     Ok(Exit::Done)

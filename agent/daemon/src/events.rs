@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use coracle_core::fault::Fault;
+use coracle_core::fault::{Code, Fault};
 use coracle_core::oci::Digest;
 use coracle_core::retry::Loss;
 use coracle_core::rollout::{Rollout, State, Target};
+use coracle_core::trust::Policy;
 use coracle_host::store::StoreError;
 use tracing::{error, info, warn};
 
@@ -58,7 +59,38 @@ pub(crate) fn accepted(target: &Target) {
 
 /// A document was refused.
 pub(crate) fn refused(from: &str, fault: &Fault) {
+    if fault.code == Code::Equivocation {
+        error!(
+            from,
+            code = fault.code.wire(),
+            "document refused: {}; somebody must find out who signs both",
+            fault.message()
+        );
+        return;
+    }
     warn!(from, code = fault.code.wire(), "document refused: {}", fault.message());
+}
+
+/// Other keys count than before.
+pub(crate) fn keys_replaced(from: &str, trust: &Policy) {
+    info!(from, counter = trust.counter(), trust = trust.told(), "keys replaced");
+}
+
+/// Whose documents are believed, at the start.
+pub(crate) fn believes(trust: &Policy) {
+    match trust {
+        Policy::Keys(lineage) if lineage.fit().is_err() => {
+            let why = lineage.fit().err().map(|fault| fault.message().to_owned());
+            warn!(why, "no document is believed; what runs goes on");
+        }
+        Policy::Keys(_) => info!(counter = trust.counter(), trust = trust.told(), "{}", trust.wants()),
+        Policy::Anybody => {
+            warn!("{}: whoever may publish on the broker decides what runs here", trust.wants());
+        }
+        Policy::Nobody(_) => {
+            warn!(why = trust.wants(), "no document is believed, for there are no keys; what runs goes on");
+        }
+    }
 }
 
 /// A command was taken.

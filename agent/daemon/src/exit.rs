@@ -11,6 +11,8 @@ pub(crate) enum Exit {
     Unexpected,
     /// The command line or what it names is wrong; trying again gives the same.
     Usage,
+    /// A document was refused; the same one will be again.
+    Refused,
     /// It may work later: the network, a registry, a lock.
     TryAgain,
     /// The configuration is wrong.
@@ -25,6 +27,7 @@ impl From<Exit> for ExitCode {
             Exit::Done => 0,
             Exit::Unexpected => 1,
             Exit::Usage => 64,
+            Exit::Refused => 65,
             Exit::TryAgain => 75,
             Exit::Configuration => 78,
             Exit::Process(code) => code,

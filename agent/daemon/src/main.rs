@@ -12,6 +12,7 @@ mod local;
 mod retain;
 mod scrub;
 mod shim;
+mod trust;
 mod units;
 
 use std::process::ExitCode;

@@ -20,8 +20,8 @@ use tokio::time::timeout;
 
 /// The socket's name in the run directory.
 pub const FILE: &str = "control.sock";
-/// Bytes of a line that is heard.
-const LINE_BYTES_MAX: u64 = 4 << 10;
+/// Bytes of a line that is heard: a document of 32 KiB in base64, and a little.
+const LINE_BYTES_MAX: u64 = 48 << 10;
 /// Bytes of an answer that a client reads.
 const ANSWER_BYTES_MAX: u64 = 64 << 10;
 /// Clients at a time; the others wait in the kernel's queue.

@@ -165,5 +165,5 @@ fn a_board_that_wants_signatures_takes_no_document_without() {
     let event = bench.until_event("REJECTED", "UNSIGNED");
     assert!(event["error"]["hint"].as_str().unwrap().contains("trust.unsigned"), "{event:#}");
     let state = bench.until_said("state", |state| state["deployment"]["status"] == "REJECTED");
-    assert_eq!(state["agent"]["trust"], "signed", "{state:#}");
+    assert_eq!(state["agent"]["trust"], "keyless", "{state:#}");
 }

@@ -21,6 +21,7 @@ mod policy;
 mod scrubbed;
 mod secured;
 mod service;
+mod signed;
 mod start_first;
 mod turns;
 mod verify;

@@ -60,6 +60,10 @@ pub enum Verb {
     Rollback,
     /// Tell what only the running agent knows of why things stand as they do.
     Why,
+    /// Take a desired document from a file.
+    Apply,
+    /// Take a document that replaces keys from a file.
+    Trust,
 }
 
 impl Verb {
@@ -76,6 +80,8 @@ impl Verb {
         Self::Hold,
         Self::Rollback,
         Self::Why,
+        Self::Apply,
+        Self::Trust,
     ];
 
     /// The word on the wire.
@@ -93,6 +99,8 @@ impl Verb {
             Self::Hold => "hold",
             Self::Rollback => "rollback",
             Self::Why => "why",
+            Self::Apply => "apply",
+            Self::Trust => "trust",
         }
     }
 
@@ -108,7 +116,8 @@ impl Verb {
     pub fn is_for(self, origin: &Origin) -> bool {
         match origin {
             Origin::Console => true,
-            Origin::Device => self != Self::Rollback && self != Self::Why,
+            // Documents have topics of their own.
+            Origin::Device => ![Self::Rollback, Self::Why, Self::Apply, Self::Trust].contains(&self),
             Origin::Group(_) => self == Self::Refresh || self == Self::Hold,
         }
     }
@@ -176,6 +185,10 @@ pub enum Action {
     Rollback(Option<u64>),
     /// Tell what only the running agent knows of why things stand as they do.
     Why,
+    /// Take the desired document in this envelope.
+    Apply(Vec<u8>),
+    /// Take the trust document in this envelope.
+    Trust(Vec<u8>),
 }
 
 impl Action {
@@ -194,6 +207,8 @@ impl Action {
             Self::Hold(_) | Self::Release => Verb::Hold,
             Self::Rollback(_) => Verb::Rollback,
             Self::Why => Verb::Why,
+            Self::Apply(_) => Verb::Apply,
+            Self::Trust(_) => Verb::Trust,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Reading the bytes of a command, from the broker and from the console.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::{Action, Command, LIFE_S_MAX, LINES, LINES_MAX, Origin, REASON_CHARS_MAX, REFRESH_SPREAD_S};
@@ -98,9 +100,18 @@ fn action(verb: Verb, mut args: Fields) -> Result<Action, Fault> {
         Verb::Hold => hold(&mut args)?,
         Verb::Rollback => Action::Rollback(generation(&mut args)?),
         Verb::Why => Action::Why,
+        Verb::Apply => Action::Apply(document(&mut args)?),
+        Verb::Trust => Action::Trust(document(&mut args)?),
     };
     args.end()?;
     Ok(action)
+}
+
+/// An envelope, in base64: its own quotes would double it.
+fn document(args: &mut Fields) -> Result<Vec<u8>, Fault> {
+    let text = args.text("document")?;
+    let text = args.need("document", text)?;
+    STANDARD.decode(text).map_err(|_| schema(&args.path("document"), "is not base64"))
 }
 
 fn generation(args: &mut Fields) -> Result<Option<u64>, Fault> {

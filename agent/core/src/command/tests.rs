@@ -125,6 +125,25 @@ fn old_software_comes_back_by_the_word_of_a_person_at_the_board_alone() {
     assert_eq!(sent.unwrap_err().fault.code, Code::UnknownVerb);
 }
 
+#[test]
+fn documents_are_handed_over_at_the_console_alone() {
+    let line = |verb: &str, args: Value| console(json!({"verb": verb, "args": args}).to_string().as_bytes());
+    let action = |verb: &str| line(verb, json!({"document": "e30="})).unwrap().action;
+    assert_eq!(action("apply"), Action::Apply(b"{}".to_vec()));
+    assert_eq!(action("trust"), Action::Trust(b"{}".to_vec()));
+    for verb in ["apply", "trust"] {
+        for (args, says) in
+            [(json!({}), "args.document is missing"), (json!({"document": "{}"}), "is not base64")]
+        {
+            let fault = line(verb, args).unwrap_err();
+            assert!(fault.code == Code::Schema && fault.message().contains(says), "{fault}");
+        }
+        let sent =
+            send(&mut Intake::default(), &Origin::Device, verb, &document("a", &json!({"document": "e30="})));
+        assert_eq!(sent.unwrap_err().fault.code, Code::UnknownVerb);
+    }
+}
+
 #[track_caller]
 fn refused(document: &Value, code: Code, says: &str) {
     let refusal = send(&mut Intake::default(), &Origin::Device, "diag", document).unwrap_err();

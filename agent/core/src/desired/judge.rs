@@ -4,11 +4,16 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Desired, Envelope, Scope, Tags, Unsigned, admit};
+use super::{Desired, Scope, Tags};
 use crate::fault::{Code, Fault};
 use crate::ident::{DeviceId, GroupName};
 use crate::oci::{Digest, Platform};
 use crate::time::Timestamp;
+use crate::trust::{Envelope, Kind, Policy, Verified};
+
+/// Seconds that a signer's clock may be ahead of the board's. A document of a far future would make all honest ones
+/// after it look expired, for the newest `iat` counts as time.
+const AHEAD_S_MAX: u64 = 3600;
 
 /// What a board remembers, durably, of the newest document it accepted for a scope.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -71,8 +76,8 @@ pub struct Facts<'a> {
     pub device: &'a DeviceId,
     /// Its groups, from its own configuration.
     pub groups: &'a [GroupName],
-    /// What it says of unsigned documents.
-    pub unsigned: Unsigned,
+    /// Whom it believes.
+    pub trust: &'a Policy,
     /// What it says of images without a digest.
     pub tags: Tags,
     /// The newest accepted, by scope.
@@ -91,9 +96,9 @@ pub enum Received {
     /// Nothing: what runs is held, and nothing is removed.
     Empty,
     /// The document that was accepted already.
-    Same(Box<Desired>),
+    Same(Box<Verified<Desired>>),
     /// To be journaled with the numbers, then obeyed.
-    Fresh(Box<Desired>, Accepted),
+    Fresh(Box<Verified<Desired>>, Accepted),
 }
 
 /// Judges what came on a `desired` topic: trust, form, scope, order, time, needs. Nothing is remembered here.
@@ -104,14 +109,18 @@ pub fn receive(bytes: &[u8], facts: &Facts<'_>) -> Result<Received, Fault> {
     if bytes.is_empty() {
         return Ok(Received::Empty);
     }
-    let envelope = Envelope::parse(bytes)?;
-    let desired = Desired::parse(admit(&envelope, facts.unsigned)?, facts.tags)?;
+    let payload = facts.trust.admit(Envelope::parse(Kind::Desired, bytes)?)?;
+    judge(payload.read(|payload| Desired::parse(&payload, facts.tags))?, facts)
+}
+
+/// Judges a document that somebody vouches for.
+fn judge(desired: Verified<Desired>, facts: &Facts<'_>) -> Result<Received, Fault> {
     let (scope, number, rev) = (&desired.scope, desired.number, desired.rev);
     if !scope.is_of(facts.device, facts.groups) {
         let message = format!("document is for {scope}, which is neither this device nor a group of it");
         return Err(Fault::new(Code::Scope, &message));
     }
-    let incoming = Accepted { number, rev, digest: envelope.digest() };
+    let incoming = Accepted { number, rev, digest: desired.digest() };
     match order(facts.accepted, scope, &incoming) {
         Order::Same => return Ok(Received::Same(Box::new(desired))),
         Order::Older => {
@@ -124,11 +133,30 @@ pub fn receive(bytes: &[u8], facts: &Facts<'_>) -> Result<Received, Fault> {
         }
         Order::Fresh => {}
     }
-    let now = trusted_time(&facts.clock);
-    if let Some(expires) = desired.expires.filter(|expires| now >= *expires) {
-        let message = format!("document {number}.{rev} of {scope} expired at {}; it is {}", expires.0, now.0);
-        return Err(Fault::new(Code::Expired, &message));
-    }
+    in_time(&desired, &facts.clock)?;
     desired.requires.met(facts.agent, facts.platforms)?;
     Ok(Received::Fresh(Box::new(desired), incoming))
+}
+
+fn in_time(desired: &Desired, clock: &Clock) -> Result<(), Fault> {
+    let (scope, number, rev) = (&desired.scope, desired.number, desired.rev);
+    let now = trusted_time(clock);
+    if let Some(expires) = desired.expires.filter(|expires| now >= *expires) {
+        let message = format!(
+            "document {number}.{rev} of {scope} expired at {}; it is {}",
+            expires.rfc3339(),
+            now.rfc3339()
+        );
+        return Err(Fault::new(Code::Expired, &message));
+    }
+    // A board whose clock stands knows of no future.
+    if clock.synced.is_some() && desired.issued.since(now) > AHEAD_S_MAX {
+        let message = format!(
+            "document {number}.{rev} of {scope} was issued at {}, which is yet to come; it is {}",
+            desired.issued.rfc3339(),
+            now.rfc3339()
+        );
+        return Err(Fault::new(Code::Expired, &message).hint("set the clock of whoever issues documents"));
+    }
+    Ok(())
 }

@@ -1,11 +1,10 @@
-//! What a board is told to run: the envelope, the document in it, and whether it is to be believed.
+//! What a board is told to run: the document, and whether it is to be believed.
 //!
 //! Invariant: judging goes in the contract's order (trust, form, scope, order, time, needs), and a document that
 //! fails anywhere changes nothing. Nothing here ever says that a workload must go because something is missing.
 
 mod arbitrate;
 mod document;
-mod envelope;
 mod judge;
 mod policy;
 mod requires;
@@ -13,7 +12,6 @@ mod scope;
 
 pub use arbitrate::{Chosen, choose};
 pub use document::{Desired, Tags};
-pub use envelope::{Envelope, PAYLOAD_TYPE, Signature, Unsigned, admit};
 pub use judge::{Accepted, Clock, Facts, Order, Received, order, receive, trusted_time};
 pub use policy::Policy;
 pub use requires::Requires;

@@ -1,16 +1,14 @@
 use std::collections::BTreeMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::{STANDARD, STANDARD_NO_PAD, URL_SAFE, URL_SAFE_NO_PAD};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::fault::Code;
 use crate::gate::{Day, Mode, Window, Zone};
 use crate::ident::{DeviceId, GroupName};
-use crate::limits::DESIRED_BYTES_MAX;
 use crate::oci::{Digest, Platform};
 use crate::time::Timestamp;
+use crate::trust::{Envelope, Kind, Policy};
 
 fn document() -> Value {
     let digest = Digest::of(b"index");
@@ -36,8 +34,7 @@ fn with(path: &str, value: Value) -> Value {
 }
 
 fn sealed(document: &Value) -> Vec<u8> {
-    let payload = STANDARD.encode(document.to_string());
-    json!({"payloadType": PAYLOAD_TYPE, "payload": payload, "signatures": []}).to_string().into_bytes()
+    Envelope::sealed(Kind::Desired, document.to_string().into_bytes(), Vec::new()).to_bytes()
 }
 
 #[track_caller]
@@ -58,7 +55,7 @@ fn check_receive(incoming: &Value, accepted: &[(&str, u64, u64)], now: u64, resu
     let facts = Facts {
         device: &device,
         groups: &groups,
-        unsigned: Unsigned::Allowed,
+        trust: &Policy::Anybody,
         tags: Tags::Refused,
         accepted: &accepted,
         clock: Clock { synced: Some(Timestamp(now)), built: Timestamp(5), newest_issued: Timestamp(6) },
@@ -91,6 +88,9 @@ fn a_document_is_judged_in_the_order_of_the_contract() {
     check_receive(&document(), &[], 1_791_600_000, Err(Code::Expired));
     check_receive(&document(), &[("g/canary", 42, 3)], 1_791_600_000, Ok("same"));
     check_receive(&with("/exp", Value::Null), &[], u64::MAX, Ok("fresh"));
+    let issued = 1_789_000_000;
+    check_receive(&document(), &[], issued - 3600, Ok("fresh"));
+    check_receive(&document(), &[], issued - 3601, Err(Code::Expired));
     check_receive(&with("/requires/agent", ">0.4.1".into()), &[], now, Err(Code::AgentVersion));
     check_receive(&with("/requires/agent", "=0.4.1".into()), &[], now, Ok("fresh"));
     check_receive(&with("/requires/agent", "<=0.4".into()), &[], now, Err(Code::AgentVersion));
@@ -192,55 +192,6 @@ fn a_mistake_is_named_with_its_path() {
     check_refused(&with(image, "nginx:1".into()), Code::Unpinned, "projects.shop.services.web.image ");
     let tagged = with(image, "nginx:1".into()).to_string();
     assert!(Desired::parse(tagged.as_bytes(), Tags::Accepted).is_ok());
-}
-
-#[test]
-fn an_envelope_is_read_in_both_alphabets_with_and_without_padding() {
-    let payload = [0xfb, 0xff, 0xfe, 0x01];
-    for text in [
-        STANDARD.encode(payload),
-        STANDARD_NO_PAD.encode(payload),
-        URL_SAFE.encode(payload),
-        URL_SAFE_NO_PAD.encode(payload),
-    ] {
-        let envelope = json!({"payloadType": PAYLOAD_TYPE, "payload": text, "signatures": [{"sig": text}]});
-        let envelope = Envelope::parse(envelope.to_string().as_bytes()).unwrap();
-        assert_eq!(envelope.payload(), payload);
-        assert_eq!(envelope.signatures(), [Signature { keyid: None, sig: payload.to_vec() }]);
-    }
-}
-
-#[test]
-fn an_envelope_of_another_form_is_refused() {
-    let sound = json!({"payloadType": PAYLOAD_TYPE, "payload": "", "signatures": []});
-    let with = |key: &str, value: Value| {
-        let mut envelope = sound.clone();
-        envelope[key] = value;
-        envelope.to_string().into_bytes()
-    };
-    let rows = [
-        (b"{".to_vec(), Code::Schema),
-        (with("payloadType", "text/plain".into()), Code::Schema),
-        (with("payload", "%%".into()), Code::Schema),
-        (with("payload", 7.into()), Code::Schema),
-        (with("extra", 1.into()), Code::Schema),
-        (with("signatures", json!([{"sig": "!"}])), Code::Schema),
-        (with("signatures", vec![json!({"sig": ""}); 17].into()), Code::Schema),
-        (vec![b' '; DESIRED_BYTES_MAX + 1], Code::TooLarge),
-    ];
-    for (bytes, code) in rows {
-        assert_eq!(Envelope::parse(&bytes).unwrap_err().code, code);
-    }
-}
-
-#[test]
-fn nothing_is_admitted_unless_the_board_allows_unsigned_documents() {
-    for signatures in [json!([]), json!([{"keyid": "k", "sig": "AAAA"}])] {
-        let envelope = json!({"payloadType": PAYLOAD_TYPE, "payload": "e30=", "signatures": signatures});
-        let envelope = Envelope::parse(envelope.to_string().as_bytes()).unwrap();
-        assert_eq!(admit(&envelope, Unsigned::Refused).unwrap_err().code, Code::Unsigned);
-        assert_eq!(admit(&envelope, Unsigned::Allowed), Ok(&b"{}"[..]));
-    }
 }
 
 #[test]

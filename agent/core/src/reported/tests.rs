@@ -26,6 +26,7 @@ fn state(services: usize) -> State {
             platform: "linux/arm/v7".into(),
             runtime: "crun 1.14".into(),
             trust: "none".into(),
+            trust_counter: None,
         },
         desired: Some(Generation { id: "01J9".into(), scope: "g/eu-canary".into(), number: 42, rev: 3 }),
         others: Vec::new(),

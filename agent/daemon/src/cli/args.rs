@@ -50,6 +50,10 @@ pub(super) enum Command {
     Diag(Json),
     /// Say in plain words what the agent does, why it does not do more, and what helps.
     Why(Json),
+    /// Have the agent take a signed document from a file, as from the broker.
+    Apply(Apply),
+    /// Show whose documents this board believes, or replace the keys.
+    Trust(Trust),
     /// Fetch, verify and unpack an image.
     Pull(Pull),
     /// Run an image, with docker's words.
@@ -132,6 +136,46 @@ pub(super) struct Hold {
 pub(super) struct Restart {
     /// The workload, or the project.
     pub(super) name: String,
+    /// Write one JSON value instead of text.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `coracle apply`.
+#[derive(Debug, Args)]
+pub(super) struct Apply {
+    /// The document in its envelope, as it would be published.
+    pub(super) document: PathBuf,
+    /// Stay until the update has succeeded or failed.
+    #[arg(short, long)]
+    pub(super) wait: bool,
+    /// Write one JSON value instead of text.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `coracle trust`.
+#[derive(Debug, Args)]
+pub(super) struct Trust {
+    /// What to do.
+    #[command(subcommand)]
+    pub(super) command: TrustCommand,
+}
+
+/// What to do with keys.
+#[derive(Debug, Subcommand)]
+pub(super) enum TrustCommand {
+    /// Show the keys, what each may sign, and where it is from.
+    Show(Json),
+    /// Have the agent take a trust document from a file, as from the broker.
+    Install(Install),
+}
+
+/// `coracle trust install`.
+#[derive(Debug, Args)]
+pub(super) struct Install {
+    /// The trust document in its envelope.
+    pub(super) document: PathBuf,
     /// Write one JSON value instead of text.
     #[arg(long)]
     pub(super) json: bool,

@@ -159,15 +159,35 @@ pub(super) fn ask(
     args: &Value,
     patience: Duration,
 ) -> Result<Value, Failure> {
+    answer(settings, verb, args, patience)?.map_err(|fault| refused(&fault))
+}
+
+/// Hands a document to the running agent; one that it refuses has an exit code of its own.
+pub(super) fn offer(settings: &Settings, verb: Verb, args: &Value) -> Result<Value, Failure> {
+    answer(settings, verb, args, PATIENCE)?.map_err(|fault| {
+        let failure = refused(&fault);
+        let code = fault.get("code").and_then(Value::as_str).unwrap_or_default();
+        let exit = if failure.exit == Exit::TryAgain { Exit::TryAgain } else { Exit::Refused };
+        Failure { exit, message: format!("{code}: {}", failure.message) }
+    })
+}
+
+/// The result of the agent's reply, or its fault.
+fn answer(
+    settings: &Settings,
+    verb: Verb,
+    args: &Value,
+    patience: Duration,
+) -> Result<Result<Value, Value>, Failure> {
     let line = json!({ "verb": verb, "args": args }).to_string();
     let path = settings.run_dir.join(control::FILE);
     let answer = control::ask(&path, line.as_bytes(), patience).map_err(|error| unheard(&error))?;
     let reply: Value = serde_json::from_slice(&answer)
         .map_err(|error| Failure::unexpected(format!("the agent's answer cannot be read: {error}")))?;
-    match reply.get("error") {
+    Ok(match reply.get("error") {
         None => Ok(reply.get("result").cloned().unwrap_or_default()),
-        Some(fault) => Err(refused(fault)),
-    }
+        Some(fault) => Err(fault.clone()),
+    })
 }
 
 fn unheard(error: &AskError) -> Failure {

@@ -1,5 +1,6 @@
 //! The command line: each command is one function from settings and arguments to how the process ends.
 
+mod apply;
 mod args;
 mod attach;
 mod boot;
@@ -18,6 +19,7 @@ mod progress;
 mod pull;
 mod run;
 mod status;
+mod trust;
 mod verify;
 mod why;
 mod workloads;
@@ -80,6 +82,8 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {
         Command::Refresh(args) => control::refresh(&board()?, args),
         Command::Restart(args) => control::restart(&board()?, args),
         Command::Diag(args) => control::diag(&board()?, args),
+        Command::Apply(args) => apply::apply(&board()?, args),
+        Command::Trust(args) => trust::trust(&board()?, &args.command),
         Command::Pull(args) => pull::pull(&board()?, args),
         Command::Run(args) => run::run(&board()?, args),
         Command::Ps(args) => workloads::ps(&board()?, args),

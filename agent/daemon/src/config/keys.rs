@@ -63,7 +63,7 @@ pub(crate) const KEYS: &[Key] = &[
         "from machine-id",
         "Name of this board in MQTT topics: 1 to 64 of `A-Z a-z 0-9 _ -`. The default is a hash of `/etc/machine-id`, else the host name.",
     ),
-    key("groups", Kind::List, "[]", "Groups whose desired state this board follows too; at most 5."),
+    key("groups", Kind::List, "[]", "Groups whose desired state this board follows too; at most 4."),
     key(
         "state_dir",
         Kind::Path,
@@ -104,7 +104,13 @@ pub(crate) const KEYS: &[Key] = &[
         "trust.unsigned",
         Kind::Switch,
         "false",
-        "Take desired documents without a signature. Without it, and until signatures are built, no document is taken.",
+        "Take any desired document, and verify no signature: whoever may publish on the broker decides what runs. The reported state says so from the first such document on.",
+    ),
+    key(
+        "trust.keys_dir",
+        Kind::Path,
+        "\"/usr/share/coracle/trust.d\"",
+        "Keys that this board believes: `trust.json`, or `*.pub` that deploy and `root/*.pub` that replace keys. Belongs into the read-only part of the image.",
     ),
     key(
         "broker.url",

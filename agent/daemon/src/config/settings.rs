@@ -10,13 +10,14 @@ use serde::Serialize;
 
 use super::broker::{self, BrokerSettings, BrokerUrl, Protocol, Transport};
 use super::error::{ConfigError, Mistake};
+use super::fragment::Raw;
 use super::inputs::{Inputs, Origin};
 use super::keys;
 use super::reading::Reading;
 use super::surroundings::Surroundings;
 
-/// Groups of one board: with its own three filters they make the eight of one SUBSCRIBE that every broker takes.
-const GROUPS_MAX: usize = 5;
+/// Groups of one board: with its own four filters they make the eight of one SUBSCRIBE that every broker takes.
+const GROUPS_MAX: usize = 4;
 /// The same where commands for groups are listened to: each group has two filters then.
 const COMMANDED_GROUPS_MAX: usize = 2;
 /// Stands in for the id of a board without a name of its own, while there is no broker to meet a namesake at.
@@ -35,6 +36,8 @@ pub(crate) struct Settings {
     pub(crate) default_network: Option<NetworkMode>,
     pub(crate) supervision: Supervision,
     pub(crate) trust: Trust,
+    /// Where the image keeps the keys that are believed.
+    pub(crate) keys_dir: PathBuf,
     /// Absent: the agent runs without a broker.
     pub(crate) broker: Option<BrokerSettings>,
     pub(crate) registry: RegistrySettings,
@@ -137,6 +140,7 @@ pub(crate) fn check(inputs: Inputs, board: &Surroundings) -> Result<Settings, Co
         default_network: reading.parsed("default_network", network)?,
         supervision: reading.parsed("supervisor", supervision)?.unwrap_or(Supervision::Auto),
         trust: if reading.switch("trust.unsigned") { Trust::Unsigned } else { Trust::Signed },
+        keys_dir: keys_dir(&mut reading)?,
         broker: broker_settings(&mut reading, groups.len())?,
         registry: registry(&mut reading)?,
         runtime: runtime(&mut reading)?,
@@ -162,6 +166,16 @@ fn supervision(text: &str) -> Result<Supervision, String> {
         "direct" => Ok(Supervision::Direct),
         other => Err(format!("{other:?} is no supervisor; there are \"auto\", \"systemd\" and \"direct\"")),
     }
+}
+
+fn keys_dir(reading: &mut Reading) -> Result<PathBuf, ConfigError> {
+    const KEY: &str = "trust.keys_dir";
+    let unsigned = reading.inputs.value("trust.unsigned").is_some_and(|(raw, ..)| *raw == Raw::Switch(true));
+    let dir = reading.path(KEY, "/usr/share/coracle/trust.d")?;
+    if unsigned && reading.inputs.value(KEY).is_some() {
+        return Err(reading.mistake(KEY, None, "has no effect with trust.unsigned = true".to_owned()));
+    }
+    Ok(dir)
 }
 
 fn network(text: &str) -> Result<NetworkMode, String> {

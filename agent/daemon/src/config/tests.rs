@@ -41,7 +41,7 @@ fn every_mistake_is_told_with_file_line_and_key() {
             "3: groups: group \"a.b\" is not valid: 1 to 64 of A-Z a-z 0-9 _ -",
         ),
         ("groups = [\"eu\", \"eu\"]", "1: groups: \"eu\" is there twice"),
-        ("groups = [\"a\", \"b\", \"c\", \"d\", \"e\", \"f\"]", "1: groups: more than 5 groups"),
+        ("groups = [\"a\", \"b\", \"c\", \"d\", \"e\", \"f\"]", "1: groups: more than 4 groups"),
         (
             "groups = [\"a\", \"b\", \"c\"]\n[broker]\nurl = \"mqtt://b\"\ngroup_commands = true",
             "4: broker.group_commands: is true, but brokers take eight filters of one board, which are used up by 2 groups with their commands; it has 3",
@@ -58,7 +58,11 @@ fn every_mistake_is_told_with_file_line_and_key() {
             "1: supervisor: \"runit\" is no supervisor; there are \"auto\", \"systemd\" and \"direct\"",
         ),
         ("platform = []", "1: platform: an empty list; leave the key out to detect the platform"),
-        ("[trust]\nunsined = true", "2: trust.unsined: unknown key; [trust] has unsigned"),
+        ("[trust]\nunsined = true", "2: trust.unsined: unknown key; [trust] has unsigned, keys_dir"),
+        (
+            "[trust]\nunsigned = true\nkeys_dir = \"/a\"",
+            "3: trust.keys_dir: has no effect with trust.unsigned = true",
+        ),
         (
             "[brokr]\nurl = \"\"",
             "1: brokr: unknown section; there are trust, broker, registry, runtime, pull, store, lock",

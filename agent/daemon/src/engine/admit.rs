@@ -4,24 +4,28 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use coracle_core::compose::{self, Defaults, FailureAction, Project, Service};
-use coracle_core::desired::{self, Desired, Facts, Received, Scope, Tags, Unsigned};
+use coracle_core::deployment::Generation;
+use coracle_core::desired::{self, Desired, Facts, Received, Scope, Tags};
 use coracle_core::fault::{Code, Fault};
 use coracle_core::gate::{self, Approval, Window};
 use coracle_core::ident::{LOCAL_PROJECT, ServiceName};
 use coracle_core::limits::DOCUMENT_SERVICES_MAX;
-use coracle_core::oci::{Digest, Platform};
+use coracle_core::oci::Platform;
 use coracle_core::record::{Record, Wanted};
 use coracle_core::rollout::{OnFailure, Target, Terms};
 use coracle_core::time::Timestamp;
+use coracle_core::trust::{Policy, Verified, Voucher};
 use coracle_host::zones;
 
 use super::Clock;
-use crate::config::{Settings, Trust};
+use crate::config::Settings;
 
 /// What a message came to.
 pub(super) enum Admission {
-    /// Nothing new: empty, or known already.
-    Nothing,
+    /// No document: what runs is held.
+    Empty,
+    /// The one that was accepted already.
+    Known(Generation),
     /// It changes nothing, and this is why.
     Refused(Fault),
     /// To be remembered, and perhaps obeyed.
@@ -32,12 +36,15 @@ pub(super) enum Admission {
         wanted: Box<Wanted>,
         /// When it was issued.
         issued: Timestamp,
+        /// Whether nobody vouches for it.
+        unsigned: bool,
     },
 }
 
 /// Judges a document.
 pub(super) fn document(
     settings: &Settings,
+    trust: &Policy,
     platforms: &[Platform],
     record: &Record,
     clock: &Clock,
@@ -47,22 +54,24 @@ pub(super) fn document(
     let facts = Facts {
         device: &settings.device_id,
         groups: &settings.groups,
-        unsigned: Unsigned::from(settings.trust == Trust::Unsigned),
+        trust,
         tags: Tags::from(settings.accept_tags),
         accepted: &accepted,
         clock: clock.facts(record.newest_iat),
         agent: env!("CARGO_PKG_VERSION"),
         platforms,
     };
-    let (desired, numbers) = match desired::receive(bytes, &facts) {
-        Ok(Received::Empty | Received::Same(_)) => return Admission::Nothing,
-        Ok(Received::Fresh(desired, numbers)) => (desired, numbers),
+    let desired = match desired::receive(bytes, &facts) {
+        Ok(Received::Empty) => return Admission::Empty,
+        Ok(Received::Same(desired)) => return Admission::Known(desired.generation()),
+        Ok(Received::Fresh(desired, _)) => desired,
         Err(fault) => return Admission::Refused(fault),
     };
-    match target(settings, &desired, numbers.digest, clock.steady()) {
+    match target(settings, &desired, clock.steady()) {
         Ok(target) => Admission::Accepted {
             scope: desired.scope.clone(),
             issued: desired.issued,
+            unsigned: *desired.voucher() == Voucher::Nobody,
             wanted: Box::new(Wanted { priority: desired.policy.priority, target }),
         },
         Err(fault) => Admission::Refused(fault),
@@ -70,7 +79,7 @@ pub(super) fn document(
 }
 
 /// The document with its projects read: whatever this agent would not obey is refused here, before anything moves.
-fn target(settings: &Settings, desired: &Desired, document: Digest, now: Timestamp) -> Result<Target, Fault> {
+fn target(settings: &Settings, desired: &Verified<Desired>, now: Timestamp) -> Result<Target, Fault> {
     let defaults = Defaults { network: settings.default_network };
     let mut projects = BTreeMap::new();
     for (name, body) in &desired.projects {
@@ -96,7 +105,7 @@ fn target(settings: &Settings, desired: &Desired, document: Digest, now: Timesta
     let windows = windows.map(|(place, window)| local(place, window)).collect::<Result<_, _>>()?;
     Ok(Target {
         generation: desired.generation(),
-        document,
+        document: desired.digest(),
         gates: gate::Policy { accepted_at: now, free_bytes, windows, ..policy.gate.clone() },
         terms: Terms {
             health_s: policy.health_s,

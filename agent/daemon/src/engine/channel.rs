@@ -9,7 +9,7 @@ use coracle_core::reported::{self, Presence};
 use coracle_host::channel::{ChannelConfig, Presence as Said, Protocol, TlsFiles};
 use coracle_host::clock;
 
-use crate::config::{self, BrokerSettings, Settings, Transport};
+use crate::config::{self, BrokerSettings, Settings, Transport, Trust};
 
 /// How long a broker with MQTT 5 waits before it tells that a board is gone: a short loss is no news.
 const WILL_DELAY: Duration = Duration::from_secs(30);
@@ -42,7 +42,10 @@ pub(crate) fn channel_config(settings: &Settings, broker: &BrokerSettings, have:
         settings.groups.iter().map(move |group| format!("{}/g/{group}/{what}", broker.root))
     };
     // Documents by exact topics: RabbitMQ hands out no retained message for a wildcard.
-    let mut subscriptions = vec![topics.own("desired"), topics.own("cmd/+")];
+    // Keys come first: what they signed comes after them.
+    let trust = (settings.trust == Trust::Signed).then(|| format!("{}/trust", broker.root));
+    let mut subscriptions: Vec<String> = trust.into_iter().collect();
+    subscriptions.extend([topics.own("desired"), topics.own("cmd/+")]);
     subscriptions.extend(of_groups("desired"));
     if broker.group_commands {
         subscriptions.extend(of_groups("cmd/+"));

@@ -32,6 +32,8 @@ const VERB_CHARS_MAX: usize = 64;
 pub(super) struct Ticket {
     id: Option<String>,
     verb: String,
+    /// What the answer says besides.
+    document: Option<Value>,
     to: To,
 }
 
@@ -44,12 +46,17 @@ enum To {
 impl Ticket {
     /// Whoever published a command.
     fn published(id: Option<String>, verb: &str) -> Self {
-        Self { id, verb: verb.to_owned(), to: To::Broker }
+        Self { id, verb: verb.to_owned(), document: None, to: To::Broker }
     }
 
     /// Whoever said a line at the console.
     pub(super) fn said(verb: &str, answer: oneshot::Sender<Vec<u8>>) -> Self {
-        Self { id: None, verb: verb.to_owned(), to: To::Console(answer) }
+        Self { id: None, verb: verb.to_owned(), document: None, to: To::Console(answer) }
+    }
+
+    /// With what the answer says of a document, should it be a good one.
+    pub(super) fn about(self, document: Value) -> Self {
+        Self { document: Some(document), ..self }
     }
 
     /// What it asks for.
@@ -59,6 +66,12 @@ impl Ticket {
 
     /// Answers.
     pub(super) fn answer(self, outbox: &Outbox, outcome: Result<Value, Fault>) {
+        let outcome = outcome.map(|mut result| {
+            if let (Some(document), Some(fields)) = (self.document, result.as_object_mut()) {
+                fields.insert("document".to_owned(), document);
+            }
+            result
+        });
         let reply = Reply::new(self.id.as_deref(), &self.verb, clock::wall(), outcome);
         match self.to {
             To::Broker => {

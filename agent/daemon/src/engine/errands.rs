@@ -172,7 +172,9 @@ fn slot(action: &Action) -> Slot {
         | Action::Hold(_)
         | Action::Release
         | Action::Rollback(_)
-        | Action::Why => Slot::Look,
+        | Action::Why
+        | Action::Apply(_)
+        | Action::Trust(_) => Slot::Look,
     }
 }
 
@@ -203,7 +205,9 @@ fn run(hands: &Hands, action: &Action, about: &Value) -> Result<Value, Fault> {
         | Action::Hold(_)
         | Action::Release
         | Action::Rollback(_)
-        | Action::Why => Ok(about.clone()),
+        | Action::Why
+        | Action::Apply(_)
+        | Action::Trust(_) => Ok(about.clone()),
     }
 }
 

@@ -5,6 +5,7 @@
 //! and gets the same answer.
 
 mod admit;
+mod believe;
 mod channel;
 mod clock;
 mod commands;

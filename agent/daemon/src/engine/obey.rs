@@ -5,7 +5,7 @@ use coracle_core::desired::Scope;
 use coracle_core::fault::{Code, Fault};
 use coracle_core::gate::{Approval, Mode};
 use coracle_core::ident::GroupName;
-use coracle_core::limits::COMMAND_BYTES_MAX;
+use coracle_core::limits::CONSOLE_BYTES_MAX;
 use coracle_core::record::Hold;
 use coracle_core::reported::Status;
 use coracle_core::rollout::{Event, Place, State};
@@ -22,6 +22,8 @@ use crate::events;
 pub(super) enum Topic<'a> {
     /// A desired document.
     Desired,
+    /// A document that replaces keys.
+    Trust,
     /// A command, and its verb.
     Command(Origin, &'a str),
 }
@@ -31,6 +33,7 @@ pub(super) fn topic<'a>(root: &str, topic: &'a str) -> Topic<'a> {
     let rest = topic.strip_prefix(root).and_then(|rest| rest.strip_prefix('/')).unwrap_or(topic);
     let levels: Vec<&str> = rest.split('/').collect();
     match levels.as_slice() {
+        ["trust"] => Topic::Trust,
         ["d", _, "cmd", verb] => Topic::Command(Origin::Device, verb),
         ["g", group, "cmd", verb] => match GroupName::parse(group) {
             Ok(group) => Topic::Command(Origin::Group(group), verb),
@@ -71,8 +74,8 @@ impl Engine {
     /// A line from the console.
     fn asked(&mut self, asked: Asked) {
         let Asked { line, answer } = asked;
-        let command = if line.len() > COMMAND_BYTES_MAX {
-            Err(Fault::new(Code::TooLarge, &format!("command has more than {COMMAND_BYTES_MAX} bytes")))
+        let command = if line.len() > CONSOLE_BYTES_MAX {
+            Err(Fault::new(Code::TooLarge, &format!("command has more than {CONSOLE_BYTES_MAX} bytes")))
         } else {
             console(&line)
         };
@@ -90,7 +93,8 @@ impl Engine {
         match command.action {
             Action::Refresh => {
                 self.outbox.refresh();
-                self.arbitrate();
+                // A fault is told where all are.
+                drop(self.arbitrate());
                 ticket.answer(&self.outbox, Ok(self.standing()));
             }
             Action::Cancel(named) => self.person(ticket, named, Event::Cancel),
@@ -109,6 +113,8 @@ impl Engine {
                 let live = self.trouble.tell(self.link, self.journal.holds(&self.record));
                 ticket.answer(&self.outbox, Ok(serde_json::to_value(live).unwrap_or_default()));
             }
+            Action::Apply(document) => self.apply(ticket, &document),
+            Action::Trust(document) => self.install(ticket, &document),
             Action::Restart(_) | Action::Logs { .. } | Action::Diag | Action::Gc => {
                 let about = self.about();
                 let errand = Errand { ticket, action: command.action, about };
@@ -229,7 +235,7 @@ impl Engine {
     }
 
     /// Where things stand, in a few words for whoever gave a command.
-    fn standing(&self) -> Value {
+    pub(super) fn standing(&self) -> Value {
         let rollout = &self.record.rollout;
         let number = rollout.state.generation().map(|generation| generation.number);
         json!({
@@ -259,6 +265,8 @@ impl Engine {
                 "scope": bad.generation.scope, "gen": bad.generation.number, "code": bad.fault.code,
             })).collect::<Vec<_>>(),
             "accepted": scopes.collect::<Vec<_>>(),
+            "trust": self.trust.told(),
+            "trustCounter": self.trust.counter(),
             "durable": self.journal.holds(&self.record),
             "starts": self.record.epoch,
         })
@@ -274,6 +282,7 @@ mod tests {
         let found = topic("tenant/coracle/v1", text);
         let found = match &found {
             Topic::Desired => None,
+            Topic::Trust => panic!("{text} replaces keys"),
             Topic::Command(origin, verb) => Some((origin, *verb)),
         };
         assert_eq!(found, expected, "{text}");
@@ -281,6 +290,7 @@ mod tests {
 
     #[test]
     fn a_topic_says_whose_command_it_is() {
+        assert!(matches!(topic("coracle/v1", "coracle/v1/trust"), Topic::Trust));
         let group = Origin::Group(GroupName::parse("eu").unwrap());
         check("tenant/coracle/v1/d/board/desired", None);
         check("tenant/coracle/v1/g/eu/desired", None);

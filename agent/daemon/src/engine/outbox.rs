@@ -16,6 +16,7 @@ use coracle_core::record::Record;
 use coracle_core::reported::{self, Agent, Event, Progress, State, Status};
 use coracle_core::rollout::Rollout;
 use coracle_core::time::Timestamp;
+use coracle_core::trust::Policy;
 use coracle_host::channel::{ChannelHandle, Kind, Publish, Qos};
 use coracle_host::clock;
 use coracle_host::store::Store;
@@ -23,7 +24,7 @@ use tokio::time::Instant;
 
 use super::channel::{Have, Topics};
 use super::report::{self, Facts, Seen};
-use crate::config::{Settings, Trust};
+use crate::config::Settings;
 use crate::events;
 use crate::images::{Step, Watch};
 use crate::scrub::News;
@@ -215,6 +216,12 @@ impl Outbox {
         self.soon(DEBOUNCE);
     }
 
+    /// Other keys count than before.
+    pub(super) fn trusts(&mut self, trust: &Policy) {
+        (self.agent.trust, self.agent.trust_counter) = (trust.told(), trust.counter());
+        self.soon(Duration::ZERO);
+    }
+
     /// Tells everything retained anew, and has the broker hand out what it retained.
     pub(super) fn refresh(&mut self) {
         if let Some(handle) = &self.handle {
@@ -337,14 +344,12 @@ fn last_seq(settings: &Settings) -> u64 {
 }
 
 /// What an agent says of itself and its board.
-pub(crate) fn describe_agent(settings: &Settings, platforms: &[Platform], runtime: String) -> Agent {
+pub(crate) fn describe_agent(trust: &Policy, platforms: &[Platform], runtime: String) -> Agent {
     Agent {
         version: env!("CARGO_PKG_VERSION"),
         platform: platforms.first().map_or_else(|| "unknown".to_owned(), ToString::to_string),
         runtime,
-        trust: match settings.trust {
-            Trust::Signed => "signed".to_owned(),
-            Trust::Unsigned => "none".to_owned(),
-        },
+        trust: trust.told(),
+        trust_counter: trust.counter(),
     }
 }

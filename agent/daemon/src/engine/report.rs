@@ -19,6 +19,8 @@ use serde_json::Value;
 
 use crate::scrub::News;
 
+/// What is told of a board that takes, or once took, unsigned documents.
+const NO_TRUST: &str = "none";
 /// The last state, for people at the board; in memory, so that a quiet board writes nothing to flash.
 pub(super) const STATE_FILE: &str = "state.json";
 
@@ -91,7 +93,7 @@ pub(super) fn state(record: &Record, facts: &Facts<'_>) -> State {
         seq: 0,
         ts: clock::wall(),
         clock: if clock::synced() { Clock::Synced } else { Clock::Unsynced },
-        agent: facts.agent.clone(),
+        agent: agent(record, facts.agent),
         desired: winner,
         others,
         deployment: deployment(rollout, facts.since),
@@ -114,6 +116,13 @@ pub(super) fn state(record: &Record, facts: &Facts<'_>) -> State {
 fn store(news: &News) -> Option<Store> {
     let sound = news.damaged.is_empty() && news.stale.is_empty();
     (!sound).then(|| Store { damaged: news.damaged.clone(), restart: news.stale.clone() })
+}
+
+/// The agent, once it has taken a document that nobody vouched for: whatever it was told to run may have changed the
+/// board, so no key says anything of it ever after.
+fn agent(record: &Record, agent: &Agent) -> Agent {
+    let agent = agent.clone();
+    if record.unsigned { Agent { trust: NO_TRUST.to_owned(), trust_counter: None, ..agent } } else { agent }
 }
 
 fn deployment(rollout: &Rollout, since: Timestamp) -> Deployment {

@@ -10,13 +10,13 @@ use coracle_core::oci::Platform;
 use coracle_core::record::Record;
 use coracle_core::rollout::{self, Event, Work};
 use coracle_core::standing::{Link, Standing};
+use coracle_core::trust::Policy;
 use coracle_host::channel::ChannelEvent;
 use coracle_host::control::Asked;
 use coracle_host::{disk, supervise};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
 
-use super::admit::{self, Admission};
 use super::commands::Commands;
 use super::obey::{Topic, topic as read};
 use super::trouble::Trouble;
@@ -46,7 +46,8 @@ pub(super) const NEVER: Duration = Duration::from_secs(365 * 86_400);
 /// The agent.
 pub(crate) struct Engine {
     pub(super) settings: Settings,
-    platforms: Vec<Platform>,
+    pub(super) platforms: Vec<Platform>,
+    pub(super) trust: Policy,
     pub(super) record: Record,
     pub(super) journal: Journal,
     pub(super) workers: Workers,
@@ -77,6 +78,8 @@ pub(crate) struct Parts {
     pub(crate) settings: Settings,
     /// What it can execute.
     pub(crate) platforms: Vec<Platform>,
+    /// Whom it believes.
+    pub(crate) trust: Policy,
     /// Who does the work.
     pub(crate) workers: Workers,
     /// Who reports.
@@ -106,8 +109,19 @@ pub(crate) struct Beside {
 impl Engine {
     /// An agent that goes on from what the journal holds.
     pub(crate) fn new(parts: Parts, opened: Opened) -> Self {
-        let Parts { settings, platforms, workers, outbox, clock, turns, heartbeat, hands, console, scrubber } =
-            parts;
+        let Parts {
+            settings,
+            platforms,
+            trust,
+            workers,
+            outbox,
+            clock,
+            turns,
+            heartbeat,
+            hands,
+            console,
+            scrubber,
+        } = parts;
         let link = if settings.broker.is_some() { Link::Down } else { Link::NoBroker };
         let Opened { journal, mut record, .. } = opened;
         record.epoch = record.epoch.saturating_add(1);
@@ -115,6 +129,7 @@ impl Engine {
         Self {
             settings,
             platforms,
+            trust,
             record,
             journal,
             workers,
@@ -147,7 +162,7 @@ impl Engine {
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         self.feed(Event::Started);
         // The board's groups may be others than before.
-        self.arbitrate();
+        drop(self.arbitrate());
         self.outbox.wants(&self.record);
         loop {
             self.start_errands();
@@ -190,49 +205,12 @@ impl Engine {
                 self.commands.missed(*missed);
                 let root = self.settings.broker.as_ref().map_or("", |broker| broker.root.as_str());
                 match read(root, topic) {
-                    Topic::Desired => self.document(topic, payload),
+                    // Whoever published it learns of it from the events.
+                    Topic::Desired => drop(self.document(topic, payload)),
+                    Topic::Trust => drop(self.replace_keys(topic, payload)),
                     Topic::Command(origin, verb) => self.commanded(&origin, verb, payload, *retained),
                 }
             }
-        }
-    }
-
-    /// Takes a document from a `desired` topic.
-    fn document(&mut self, topic: &str, payload: &[u8]) {
-        let platforms = &self.platforms;
-        match admit::document(&self.settings, platforms, &self.record, &self.clock, payload) {
-            Admission::Nothing => {}
-            Admission::Refused(fault) => {
-                events::refused(topic, &fault);
-                self.outbox.refused(&self.record.rollout, &fault);
-                self.feed(Event::Refused(fault));
-            }
-            Admission::Accepted { scope, wanted, issued } => {
-                events::accepted(&wanted.target);
-                self.record.newest_iat = self.record.newest_iat.max(issued);
-                self.record.accepted.insert(scope, *wanted);
-                self.outbox.wants(&self.record);
-                self.arbitrate();
-            }
-        }
-    }
-
-    /// Tells the machine of the document that counts, if that is another one than before.
-    pub(super) fn arbitrate(&mut self) {
-        let Some((wanted, _)) = self.record.winner(&self.settings.device_id, &self.settings.groups) else {
-            return;
-        };
-        let target = wanted.target.clone();
-        if self.record.current.replace(target.document) == Some(target.document) {
-            return;
-        }
-        if let Some(bad) = self.record.rollout.known_bad(&target.generation) {
-            let fault = bad.refusal();
-            events::refused(&target.generation.scope, &fault);
-            self.outbox.refused(&self.record.rollout, &fault);
-            self.feed(Event::Refused(fault));
-        } else {
-            self.feed(Event::Desired(target));
         }
     }
 

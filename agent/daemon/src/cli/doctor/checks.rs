@@ -5,7 +5,7 @@ use coracle_host::kernel::Attempt;
 
 use super::Finding;
 use super::cgroups::Layout;
-use super::facts::{Facts, Tried};
+use super::facts::{Facts, Tried, Trusted};
 use crate::cli::out;
 
 /// 2024-01-01: a clock before it was never set, for this agent is younger.
@@ -33,6 +33,7 @@ pub(super) fn all(facts: &Facts) -> Vec<Finding> {
         disk(facts),
         clock(facts),
         identity(facts),
+        trust(facts),
         agent(facts),
         ca_store(facts),
         dns(facts),
@@ -40,6 +41,22 @@ pub(super) fn all(facts: &Facts) -> Vec<Finding> {
     ];
     findings.extend(registries(facts));
     findings
+}
+
+fn trust(facts: &Facts) -> Finding {
+    match &facts.trust {
+        Trusted::Keys(whose) => Finding::ok("trust", whose.clone()),
+        Trusted::Anybody => Finding::warn(
+            "trust",
+            "unsigned documents are taken: whoever may publish on the broker decides what runs",
+            "put the keys of whoever deploys into the image, and take trust.unsigned = true away",
+        ),
+        Trusted::Nobody(why) => Finding::warn(
+            "trust",
+            format!("no document is taken: {why}"),
+            "put the keys of whoever deploys into the image, below trust.keys_dir",
+        ),
+    }
 }
 
 fn root(facts: &Facts) -> Finding {

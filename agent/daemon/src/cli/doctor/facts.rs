@@ -7,11 +7,13 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use coracle_core::time::Timestamp;
+use coracle_core::trust::Policy;
 use coracle_host::disk::{self, Space};
 use coracle_host::kernel::{self, Kernel};
 
 use super::cgroups::Layout;
 use crate::config::{Settings, Transport};
+use crate::trust;
 
 /// How long a server may take to answer a connection; a good one takes a tenth, a person does not wait longer.
 const CONNECT_SECONDS: u64 = 5;
@@ -37,6 +39,31 @@ pub(crate) struct Handed {
 /// Something tried: how long it took, or what went wrong.
 pub(crate) type Tried = Result<Duration, String>;
 
+/// Whose documents are taken.
+#[derive(Debug, Clone)]
+pub(crate) enum Trusted {
+    /// Those of these keys.
+    Keys(String),
+    /// Anybody's.
+    Anybody,
+    /// Nobody's, and why.
+    Nobody(String),
+}
+
+impl Trusted {
+    fn gather(settings: &Settings) -> Self {
+        let policy = trust::load(settings).policy;
+        match &policy {
+            Policy::Anybody => Self::Anybody,
+            Policy::Nobody(why) => Self::Nobody(why.clone()),
+            Policy::Keys(lineage) => match lineage.fit() {
+                Ok(()) => Self::Keys(policy.wants()),
+                Err(fault) => Self::Nobody(fault.message().to_owned()),
+            },
+        }
+    }
+}
+
 /// Everything the checks look at.
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
@@ -54,6 +81,7 @@ pub(crate) struct Facts {
     pub(crate) space: Result<Space, String>,
     pub(crate) machine_id: Option<String>,
     pub(crate) device_id: String,
+    pub(crate) trust: Trusted,
     pub(crate) ca_store: Option<PathBuf>,
     /// Content of `/etc/resolv.conf`.
     pub(crate) resolv_conf: Result<String, String>,
@@ -85,6 +113,7 @@ impl Facts {
             space: disk::space(&settings.state_dir).map_err(|error| error.to_string()),
             machine_id: read("/etc/machine-id").ok(),
             device_id: settings.device_id.to_string(),
+            trust: Trusted::gather(settings),
             ca_store: settings
                 .registry
                 .ca_file
