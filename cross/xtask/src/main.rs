@@ -17,6 +17,7 @@ mod namespace;
 mod powercut;
 mod repair;
 mod setup;
+mod signed;
 mod test;
 mod tidy;
 mod words;
@@ -72,6 +73,7 @@ const COMMANDS: &[Command] = &[
         "replay every write of the agent to its disk, cut the power in between, and recover; --short, --seed N; --board: under a real file system",
         crash::command,
     ),
+    ("signed", "show what a board makes of signed documents, each with verdict and reason", signed::command),
     ("tidy", "check the shape of the tree: arrows, sizes, words", tidy::command),
 ];
 
