@@ -51,14 +51,16 @@ pub fn after_end(policy: Restart, ended: Ended, in_a_row: u32) -> AfterEnd {
 /// The exit status by which a shim tells the service manager that its workload stays ended, whatever its unit says of
 /// restarts.
 pub const STAYS_ENDED: i32 = 99;
+/// The same where it was asked to end: that is no failure, whoever asked.
+pub const STOPPED: i32 = 98;
 
 /// The exit status of a shim that ran its workload once and leaves the next start to the service manager, whose unit
 /// restarts by `policy`. As far as may be it is the workload's own.
 #[must_use]
 pub fn exit_status(policy: Restart, after: AfterEnd, exit_code: i32) -> i32 {
     match (after, policy) {
-        (AfterEnd::StartAgain { .. }, _) if exit_code == STAYS_ENDED => 1,
         (AfterEnd::Stay, Restart::OnFailure { .. }) if exit_code != 0 => STAYS_ENDED,
+        (AfterEnd::StartAgain { .. } | AfterEnd::Stay, _) if [STAYS_ENDED, STOPPED].contains(&exit_code) => 1,
         (AfterEnd::StartAgain { .. } | AfterEnd::Stay, _) => exit_code,
     }
 }
@@ -109,7 +111,8 @@ mod tests {
             (counted, AfterEnd::Stay, 7, STAYS_ENDED),
             (counted, AfterEnd::Stay, 0, 0),
             (Restart::No, AfterEnd::Stay, 7, 7),
-            (Restart::No, AfterEnd::Stay, STAYS_ENDED, STAYS_ENDED),
+            (Restart::No, AfterEnd::Stay, STAYS_ENDED, 1),
+            (Restart::No, AfterEnd::Stay, STOPPED, 1),
         ] {
             assert_eq!(exit_status(policy, after, exit_code), expected, "{policy:?} {after:?} {exit_code}");
         }

@@ -10,7 +10,7 @@ use coracle_core::ident::WorkloadId;
 use coracle_core::oci::Digest;
 use coracle_core::oci::config::{ExecConfig, ImageConfig};
 use coracle_core::oci::manifest::Document;
-use coracle_core::plan::{self, Beside, Current, Plan, Standing, Step, Wait};
+use coracle_core::plan::{self, Beside, Current, Outlook, Plan, Standing, Step, Wait};
 use coracle_core::time::Timestamp;
 use coracle_host::clock;
 use coracle_host::store::{Store, StoreError};
@@ -61,6 +61,17 @@ pub(crate) enum UnitError {
     /// The supervisor failed.
     #[error(transparent)]
     Supervise(#[from] SuperviseError),
+}
+
+/// What came of a beginning.
+#[derive(Debug, Default)]
+pub(crate) struct Begun {
+    /// Workloads that are being started.
+    pub(crate) started: usize,
+    /// Those that wait for another one, which may still come to it.
+    pub(crate) waiting: usize,
+    /// What could not be started.
+    pub(crate) failed: Vec<UnitError>,
 }
 
 impl Units {
@@ -196,36 +207,36 @@ impl Units {
         Ok(())
     }
 
-    /// After a boot: starts what `target` has and what people want back, as far as it is not there yet. What cannot be
-    /// started hinders no other.
-    pub(crate) fn begin(&self, target: Option<&Deployment>, locals: &[Local]) -> (usize, Vec<UnitError>) {
-        let (mut units, mut failed) = (Vec::new(), Vec::new());
-        let mut take = |id: &WorkloadId, workload: &Workload| match self.unit(id, workload) {
-            Ok(unit) => units.push(unit),
-            Err(error) => failed.push(error),
-        };
-        let mut beyond = None;
+    /// After a boot: starts what `target` has and what people want back, as far as nothing is known of it yet. What
+    /// cannot be started hinders no other.
+    pub(crate) fn begin(&self, target: Option<&Deployment>, locals: &[Local]) -> Begun {
+        let mut begun = Begun::default();
+        let mut wanted = Vec::new();
         match target.map(|target| (target, plan::plan(&self.current(), target))) {
             Some((target, Ok(plan))) => {
-                // What waits for the health or the end of another is the agent's to start.
+                // What is known already, running or not, is the agent's to see to.
                 for step in &plan.steps {
-                    // What runs already is the agent's to replace or remove.
-                    if let Step::Start(id) = step
-                        && let Some(workload) = target.workloads.get(id)
-                    {
-                        take(id, workload);
+                    if let Step::Start(id) = step {
+                        wanted.extend(target.workloads.get_key_value(id));
                     }
                 }
+                begun.waiting = plan.waits.iter().filter(|wait| wait.outlook == Outlook::Open).count();
             }
-            Some((_, Err(circle))) => beyond = Some(circle.into()),
+            Some((_, Err(circle))) => begun.failed.push(circle.into()),
             None => {}
         }
-        for local in locals.iter().filter(|local| self.supervisor.status(&local.id).is_err()) {
-            take(&local.id, &local.workload);
+        wanted.extend(locals.iter().map(|local| (&local.id, &local.workload)));
+        wanted.retain(|(id, _)| self.supervisor.status(id).is_err());
+        let mut units = Vec::new();
+        for (id, workload) in wanted {
+            match self.unit(id, workload) {
+                Ok(unit) => units.push(unit),
+                Err(error) => begun.failed.push(error),
+            }
         }
-        failed.extend(beyond);
-        failed.extend(self.supervisor.start_together(&units).err().map(UnitError::from));
-        (units.len(), failed)
+        begun.failed.extend(self.supervisor.start_together(&units).err().map(UnitError::from));
+        begun.started = units.len();
+        begun
     }
 
     fn stop(&self, id: &WorkloadId) -> Result<(), UnitError> {

@@ -36,6 +36,7 @@ const TESTS: &[Need] = &[
     need("mkfs.ext4", "e2fsprogs", "small disks to fill and to count writes on"),
     need("setfattr", "attr", "extended attributes to compare"),
     need("ip", "iproute2", "network namespaces"),
+    need("systemd-analyze", "systemd", "verifies units"),
     need("strace", "strace", "shows what the agent does to its disk"),
     need(
         "qemu-arm-static",

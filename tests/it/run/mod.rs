@@ -7,4 +7,5 @@ mod health;
 mod life;
 mod limits;
 mod streams;
+mod units;
 mod view;

@@ -4,7 +4,7 @@ use std::io;
 use std::time::Instant;
 
 use coracle_test_support::nspawn::Network;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::bench::{Bench, same, unit};
 
@@ -12,15 +12,18 @@ use super::bench::{Bench, same, unit};
 type Proof = fn(&mut Bench) -> io::Result<String>;
 
 /// All of them.
-pub const ALL: [(&str, Proof); 9] = [
+pub const ALL: [(&str, Proof); 12] = [
     ("a workload is a unit of its own", own_unit),
     ("policy, order and stop time are systemd's", settings),
     ("the journal has what a workload wrote, and so has `coracle logs`", journal),
     ("workloads outlive the agent: killed, upgraded, restarted", outlive),
     ("an agent that hangs is started again, and workloads go on", hang),
+    ("an update with the same settings needs no reload, and moves only what changed", same_settings),
+    ("a workload that was started without systemd goes on, and then is a unit", from_direct),
     ("a shim that is killed takes nothing with it for good", shim),
     ("a policy that counts ends where it says", counted),
     ("what was stopped by hand stays stopped until the board boots", by_hand),
+    ("a service waits for the health of another one", conditions),
     ("a board without network and agent starts its workloads", offline),
 ];
 
@@ -28,16 +31,17 @@ const IDLE: &str = "trap 'exit 0' TERM; echo \"this is $(cat /name)\"; sleep 100
 const WEB: &str = "site.web";
 const DB: &str = "site.db";
 
+fn site(web: &str, db: &str) -> Value {
+    json!({
+        "web": {"image": web, "restart": "unless-stopped", "depends_on": ["db"], "stop_grace_period": "5s"},
+        "db": {"image": db, "restart": "on-failure"},
+    })
+}
+
 fn own_unit(bench: &mut Bench) -> io::Result<String> {
     let (web, db) = (bench.image("web", IDLE)?, bench.image("db", IDLE)?);
     let began = Instant::now();
-    bench.deploy(
-        1,
-        json!({
-            "web": {"image": web, "restart": "unless-stopped", "depends_on": ["db"], "stop_grace_period": "5s"},
-            "db": {"image": db, "restart": "on-failure"},
-        }),
-    )?;
+    bench.deploy(1, site(&web, &db))?;
     let seconds = began.elapsed().as_secs_f32();
     let (pid, _) = bench.process(WEB)?;
     for id in [WEB, DB] {
@@ -135,6 +139,62 @@ fn hang(bench: &mut Bench) -> io::Result<String> {
     Ok(format!("ready again after {seconds:.1} s with a watchdog of 5 s; it says {said:?}"))
 }
 
+fn same_settings(bench: &mut Bench) -> io::Result<String> {
+    let reloads = |bench: &Bench| {
+        let said = bench.run(&["journalctl", "--no-pager", "-q", "-o", "cat", "_PID=1"])?;
+        io::Result::Ok(said.lines().filter(|line| line.starts_with("Reloading")).count())
+    };
+    let (before, db) = (reloads(bench)?, bench.process(DB)?);
+    let (web, old) = (bench.image("web2", IDLE)?, bench.process(WEB)?);
+    bench.deploy(2, site(&web, &bench.image("db", IDLE)?))?;
+    if bench.process(WEB)? == old {
+        return Err(io::Error::other("the old one still runs"));
+    }
+    same("the other one's process", &bench.process(DB)?, &db)?;
+    same("reloads", &reloads(bench)?, &before)?;
+    Ok("no reload between generation 1 and 2; the other service runs on".to_owned())
+}
+
+fn from_direct(bench: &mut Bench) -> io::Result<String> {
+    let config = "/etc/coracle/config.d/direct.toml";
+    let image = bench.image("old", IDLE)?;
+    let make = format!("mkdir -p /etc/coracle/config.d; echo 'supervisor = \"direct\"' > {config}");
+    bench.run(&["sh", "-ec", &make])?;
+    // From within the board, not from beside it: what a shim may do is what its starter may.
+    let run = ["coracle", "run", "-d", "--restart", "always", "--name", "old", &image];
+    bench.run(&[&["systemd-run", "--quiet", "--wait", "--pipe"], &run[..]].concat())?;
+    let id = "local.old";
+    let before = bench.process(id)?;
+    // The other way around: it ends what systemd had started, for good.
+    bench.run(&["coracle", "stop", "db"])?;
+    same("state", &bench.property(&unit(DB), "ActiveState")?, &"inactive".to_owned())?;
+    bench.run(&["rm", config])?;
+    bench.run(&["coracle", "restart", "db"])?;
+    bench.until_workload(DB, "running")?;
+    bench.run(&["systemctl", "restart", "coracle.service"])?;
+    same("process", &bench.process(id)?, &before)?;
+    same("its unit", &bench.property(&unit(id), "ActiveState")?, &"inactive".to_owned())?;
+    bench.run(&["coracle", "restart", "old"])?;
+    bench.until_workload(id, "running")?;
+    same("its unit", &bench.property(&unit(id), "ActiveState")?, &"active".to_owned())?;
+    bench.run(&["coracle", "rm", "-f", "old"])?;
+    Ok("the same process over the change, a unit after `coracle restart`".to_owned())
+}
+
+fn conditions(bench: &mut Bench) -> io::Result<String> {
+    let (image, db) = (bench.image("web", IDLE)?, bench.image("db", "sleep 1; touch /tmp/up; sleep 100000")?);
+    let health = json!({"test": ["CMD", "ls", "/tmp/up"], "interval": "100ms", "start_period": "30s"});
+    bench.deploy(
+        3,
+        json!({
+            "web": {"image": image, "restart": "always", "depends_on": {"db": {"condition": "service_healthy"}}},
+            "db": {"image": db, "restart": "always", "healthcheck": health, "tmpfs": ["/tmp"]},
+        }),
+    )?;
+    bench.process(WEB)?;
+    Ok("started once it was healthy; the next boot does the same".to_owned())
+}
+
 fn shim(bench: &mut Bench) -> io::Result<String> {
     let before = bench.process(WEB)?;
     let began = Instant::now();
@@ -176,7 +236,7 @@ fn by_hand(bench: &mut Bench) -> io::Result<String> {
     // The agent looks after what runs when it starts: this is none of it.
     bench.run(&["systemctl", "restart", "coracle.service"])?;
     bench.until("agent that reports", || {
-        Ok(bench.property("coracle.service", "StatusText")?.starts_with("generation 1 is good").then_some(()))
+        Ok(bench.property("coracle.service", "StatusText")?.ends_with(" is good").then_some(()))
     })?;
     bench.until_workload(WEB, "stopped")?;
     let mine = bench.image("mine", IDLE)?;
@@ -188,7 +248,7 @@ fn offline(bench: &mut Bench) -> io::Result<String> {
     bench.cut()?;
     bench.board.disable("coracle.service")?;
     let began = bench.boot(Network::None)?;
-    let status = bench.machine()?.path("/run/coracle/workloads/site.web/status.json");
+    let status = bench.machine()?.path("/run/coracle/workloads/site.db/status.json");
     bench.until("running workload", || {
         let text = std::fs::read_to_string(&status).unwrap_or_default();
         Ok(text.contains("\"phase\":\"running\"").then_some(()))
@@ -201,5 +261,7 @@ fn offline(bench: &mut Bench) -> io::Result<String> {
     let links = std::fs::read_to_string(bench.machine()?.path("/proc/1/net/dev"))?;
     let others = links.lines().skip(2).filter(|line| !line.trim_start().starts_with("lo:")).count();
     same("links besides loopback", &others, &0)?;
-    Ok(format!("{seconds:.1} s from power to the running workload; three of them, no link but loopback"))
+    Ok(format!(
+        "{seconds:.1} s from power to the first running workload; then two more, no link but loopback"
+    ))
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coracle_core::restart::{AfterEnd, Ended, after_end, exit_status};
+use coracle_core::restart::{AfterEnd, Ended, STOPPED, after_end, exit_status};
 use coracle_host::supervise::{Again, Phase};
 
 use super::{NOT_STARTED, Stop, Watch};
@@ -32,7 +32,7 @@ impl Watch<'_> {
         }
         if self.stop != Stop::NotAsked {
             self.record(Phase::Stopped);
-            return Ok(0);
+            return Ok(STOPPED);
         }
         let (ended, over) = match self.start() {
             Ok(container) => {
@@ -47,7 +47,7 @@ impl Watch<'_> {
         };
         if self.stop != Stop::NotAsked {
             self.record(Phase::Stopped);
-            return Ok(0);
+            return Ok(STOPPED);
         }
         let policy = self.frame.unit.workload.service.restart;
         let after = after_end(policy, ended, self.in_a_row);
