@@ -107,6 +107,8 @@ codes! {
     Interrupted = "INTERRUPTED", Transient, Health;
     /// A person rolled back from it.
     Recalled = "RECALLED", Permanent, Rollback;
+    /// A person called it off.
+    Canceled = "CANCELED", Permanent, Rollback;
     /// The fallback could not be restored.
     Rollback = "ROLLBACK", Transient, Rollback;
     /// The generation failed on this board before.

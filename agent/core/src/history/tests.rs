@@ -94,7 +94,9 @@ fn a_failure_is_noted_with_its_reason() {
 #[test]
 fn a_newer_document_supersedes_and_a_person_cancels() {
     check([switched(1), good(2)].concat(), &["1 1 SUPERSEDED", "2 1 SUCCEEDED"]);
-    check([switched(1), vec![Event::Cancel]].concat(), &["1 1 CANCELED"]);
+    check(vec![Event::Desired(target(1)), Event::Cancel], &["1 1 CANCELED"]);
+    let back = vec![Event::Cancel, Event::Restored(document(1))];
+    check([switched(1), back].concat(), &["1 1 CANCELED"]);
     let rolled = [good(1), good(2), vec![Event::Desired(target(3)), Event::RollBack]].concat();
     check(rolled, &["1 1 SUCCEEDED", "2 1 SUCCEEDED", "3 1 CANCELED", "2 1 -"]);
 }

@@ -2,7 +2,7 @@
 
 use super::next::pause_s;
 use super::{Leaving, Observation, Return, Rollout, State, Target, trial};
-use crate::fault::Fault;
+use crate::fault::{Code, Fault};
 use crate::time::Timestamp;
 
 /// Seconds that a good deployment has to be healthy again before the roll back counts as broken; it goes on all the
@@ -71,6 +71,9 @@ fn broken(
 
 fn ended(rollout: Rollout, leaving: Leaving, fault: Fault, now: Timestamp) -> Rollout {
     let generation = leaving.generation().clone();
+    if fault.code == Code::Canceled {
+        return Rollout { state: State::Canceled { generation }, ..rollout };
+    }
     let later = match leaving {
         Leaving::Candidate(target) if rollout.known_bad(&generation).is_none() => {
             (target.retrials < RETRIALS_MAX).then(|| (now.after(later_s(&target)), target))

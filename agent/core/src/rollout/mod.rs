@@ -100,6 +100,21 @@ impl Rollout {
         }
     }
 
+    /// What is to run: the candidate from the switch on, else the good one.
+    #[must_use]
+    pub fn runs(&self) -> Option<&Deployment> {
+        self.on_trial().or(self.active.as_ref())
+    }
+
+    /// What is to be kept running of what the journal holds, which is `self`, while it cannot be written and the
+    /// rollout has come to `now` without it. Nothing new is begun; but what was on trial or good and is what shall
+    /// run now is, and a switch that has been called off since is not begun for the journal's sake.
+    #[must_use]
+    pub fn keeps_running(&self, now: &Self) -> Option<&Deployment> {
+        let held = [self.on_trial(), self.active.as_ref()];
+        held.into_iter().flatten().find(|held| Some(*held) == now.runs()).or_else(|| self.runs())
+    }
+
     /// Whether the last good deployment is on its way back.
     #[must_use]
     pub fn is_rolling_back(&self) -> bool {

@@ -39,7 +39,7 @@ pub fn next(rollout: Rollout, event: Event, now: Timestamp) -> Rollout {
         Event::Restored(_) => back::restored(rollout, now),
         Event::RestoreFailed(_, fault) => back::failed(rollout, fault, now),
         Event::Tick => tick(rollout, now),
-        Event::Cancel => word::cancel(rollout),
+        Event::Cancel => word::cancel(rollout, now),
         Event::Retry(wanted) => word::retry(rollout, wanted, now),
         Event::Confirm => word::confirm(rollout),
         Event::RollBack => word::roll_back(rollout, now),

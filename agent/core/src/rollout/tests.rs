@@ -5,8 +5,6 @@ use crate::fault::{Class, Code};
 use crate::gate::{Approval, Mode, Policy, Reason};
 use crate::time::Timestamp;
 
-mod simulation;
-
 fn document(number: u64) -> Digest {
     Digest::of(&number.to_le_bytes())
 }
@@ -203,12 +201,14 @@ fn canceling_before_or_after_the_switch_leaves_the_last_good_deployment_to_run()
     for length in 1..=5 {
         let events: Vec<Event> = up_to_verifying().into_iter().take(length).collect();
         let mut rollout = Rollout { active: Some(deployment(1)), ..Rollout::default() };
-        for event in then(events, vec![Event::Cancel]) {
+        let more = if length < 4 { vec![] } else { back() };
+        for event in then(events, then(vec![Event::Cancel], more)) {
             rollout = next(rollout, event, Timestamp(1));
         }
         assert_eq!(name(&rollout.state), "canceled");
         let active = deployment(1);
         assert_eq!(work(&rollout, Timestamp(2)).keep, Some(&active));
+        assert_eq!(rollout.bad, [], "it may be wanted again");
     }
 }
 
@@ -371,12 +371,55 @@ fn a_person_may_keep_what_was_paused() {
     assert_eq!((rollout.active, rollout.bad), (Some(deployment(2)), vec![]));
 }
 
+/// Found by the simulation: a candidate was kept for a look although the board could not even start it, and a person
+/// who had it tried again got the old document although a newer one was wanted.
+#[test]
+fn only_what_can_be_looked_at_is_paused_and_a_retry_takes_what_is_wanted() {
+    let terms = Terms { on_failure: OnFailure::Pause, ..target(2).terms };
+    let mut events = up_to_verifying();
+    events[0] = Event::Desired(Target { terms, ..target(2) });
+    let rollout = check(then(events.clone(), vec![failed(Code::Store)]), &format!("{UP}, rolling back"));
+    assert_eq!(rollout.active, Some(deployment(1)));
+    let wanted = Target { document: document(22), ..target(2) };
+    let more = vec![failed(Code::Exited), Event::Retry(Some(wanted.clone()))];
+    let rollout = check(then(events.clone(), more), &format!("{UP}, paused, accepted"));
+    assert_eq!((rollout.state, rollout.bad), (State::Accepted { target: wanted }, vec![]));
+    let same = vec![failed(Code::Exited), Event::Retry(Some(target(2)))];
+    check(then(events, same), &format!("{UP}, paused, applying"));
+}
+
 #[test]
 fn a_word_does_not_shorten_a_trial() {
     check(
         then(up_to_verifying(), vec![seen(HEALTHY), Event::Confirm]),
         &format!("{UP}, verifying, verifying"),
     );
+}
+
+#[test]
+fn without_a_journal_what_it_held_is_kept_unless_that_was_called_off() {
+    let at = |length: usize| {
+        let good = Rollout { active: Some(deployment(1)), ..Rollout::default() };
+        let events = up_to_verifying().into_iter().take(length);
+        events.fold(good, |rollout, event| next(rollout, event, Timestamp(1)))
+    };
+    let then = |rollout: Rollout, event| next(rollout, event, Timestamp(2));
+    let newer = Event::Desired(target(3));
+    for (held, now, kept) in [
+        (at(4), at(5), 2),
+        (at(3), at(4), 1),
+        (at(4), then(at(4), newer), 1),
+        (at(5), then(at(5), failed(Code::Exited)), 1),
+        (then(at(5), failed(Code::Exited)), at(5), 1),
+    ] {
+        assert_eq!(
+            held.keeps_running(&now),
+            Some(&deployment(kept)),
+            "{} {}",
+            name(&held.state),
+            name(&now.state)
+        );
+    }
 }
 
 #[test]

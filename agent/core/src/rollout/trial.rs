@@ -40,29 +40,18 @@ fn fail(
     fault: Fault,
     now: Timestamp,
 ) -> Rollout {
-    if is_its_own_fault(fault.code) {
+    let own = is_its_own_fault(fault.code);
+    if own {
         rollout.remember_bad(&target.generation, &fault);
     }
-    // A board that goes down again and again can be looked at by nobody.
-    let pauses = target.terms.on_failure == OnFailure::Pause && fault.code != Code::Interrupted;
+    // A candidate that the board could not run is nothing to look at.
+    let pauses = own && target.terms.on_failure == OnFailure::Pause;
     rollout.state = if pauses {
         State::Paused { target, candidate, fault }
     } else {
         back::begin(Leaving::Candidate(target), fault, 1, now)
     };
     rollout
-}
-
-/// A person wants the last good deployment back.
-pub(super) fn recalled(mut rollout: Rollout, fault: Fault, now: Timestamp) -> Rollout {
-    let (State::Applying { target, .. } | State::Verifying { target, .. } | State::Paused { target, .. }) =
-        rollout.state
-    else {
-        return rollout;
-    };
-    rollout.state = State::Idle;
-    rollout.remember_bad(&target.generation, &fault);
-    Rollout { state: back::begin(Leaving::Candidate(target), fault, 1, now), ..rollout }
 }
 
 /// Whether a trial failed because of what was on trial: then the generation is bad. A full disk or a missing runtime
@@ -95,6 +84,7 @@ fn is_its_own_fault(code: Code) -> bool {
         | Code::Stop
         | Code::Interrupted
         | Code::Recalled
+        | Code::Canceled
         | Code::Rollback
         | Code::KnownBad
         | Code::UnknownVerb

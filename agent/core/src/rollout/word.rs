@@ -7,10 +7,13 @@ use crate::time::Timestamp;
 
 /// Before the switch nothing has changed and the passage just ends; after it, the last good deployment comes back. A
 /// person's own roll back is turned round.
-pub(super) fn cancel(mut rollout: Rollout) -> Rollout {
+pub(super) fn cancel(mut rollout: Rollout, now: Timestamp) -> Rollout {
     let Some(generation) = rollout.state.generation().cloned() else { return rollout };
     match rollout.state.place() {
-        Place::BeforeSwitch | Place::OnTrial | Place::Kept => {}
+        Place::BeforeSwitch => {}
+        Place::OnTrial | Place::Kept => {
+            return leave(rollout, Fault::new(Code::Canceled, "a person called it off"), now);
+        }
         Place::GoingBack => {
             let Some(Leaving::Good(left)) = rollout.state.leaving().cloned() else { return rollout };
             rollout.forget_bad(&left);
@@ -23,10 +26,22 @@ pub(super) fn cancel(mut rollout: Rollout) -> Rollout {
     Rollout { state: State::Canceled { generation }, ..rollout }
 }
 
+/// The last good deployment comes back in place of the candidate.
+fn leave(rollout: Rollout, fault: Fault, now: Timestamp) -> Rollout {
+    let Some(target) = rollout.state.target().cloned() else { return rollout };
+    Rollout { state: back::begin(Leaving::Candidate(target), fault, 1, now), ..rollout }
+}
+
 /// A pause is cut short; a passage that has ended begins anew with what is wanted, and what was bad about that is
-/// forgotten.
+/// forgotten. A candidate that was left running is switched to again, unless something else is wanted by now.
 pub(super) fn retry(mut rollout: Rollout, wanted: Option<Target>, now: Timestamp) -> Rollout {
-    if rollout.state.place() == Place::Ended {
+    let other = |kept: &Target| wanted.as_ref().is_some_and(|wanted| wanted.document != kept.document);
+    let anew = match rollout.state.place() {
+        Place::Ended => true,
+        Place::Kept => rollout.state.target().is_some_and(other),
+        Place::BeforeSwitch | Place::OnTrial | Place::GoingBack => false,
+    };
+    if anew {
         let Some(target) = wanted.or_else(|| rollout.state.target().cloned()) else { return rollout };
         if rollout.active.as_ref().is_some_and(|active| active.generation == target.generation) {
             return rollout;
@@ -102,7 +117,12 @@ pub(super) fn confirm(rollout: Rollout) -> Rollout {
 pub(super) fn roll_back(mut rollout: Rollout, now: Timestamp) -> Rollout {
     let fault = || Fault::new(Code::Recalled, "a person rolled back from this generation");
     match rollout.state.place() {
-        Place::OnTrial | Place::Kept => trial::recalled(rollout, fault(), now),
+        Place::OnTrial | Place::Kept => {
+            if let Some(generation) = rollout.state.generation().cloned() {
+                rollout.remember_bad(&generation, &fault());
+            }
+            leave(rollout, fault(), now)
+        }
         Place::BeforeSwitch | Place::Ended => {
             let Some(left) = rollout.active.as_ref().filter(|_| rollout.way_back().is_some()) else {
                 return rollout;

@@ -160,8 +160,7 @@ fn running(rollout: &Rollout, workloads: &[Seen]) -> Running {
 
 /// The generation whose workloads are there: the candidate from the switch on, else the good one.
 fn applied(rollout: &Rollout) -> Option<&Generation> {
-    let candidate = rollout.on_trial().or(rollout.active.as_ref());
-    candidate.map(|deployment| &deployment.generation)
+    rollout.runs().map(|deployment| &deployment.generation)
 }
 
 fn health(status: &supervise::Status) -> Health {

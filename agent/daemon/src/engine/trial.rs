@@ -10,6 +10,7 @@ use coracle_core::health::State;
 use coracle_core::ident::WorkloadId;
 use coracle_core::plan::{Outlook, Wait};
 use coracle_core::rollout::Observation;
+use coracle_core::time::Timestamp;
 use coracle_host::supervise::{Phase, Status};
 
 use crate::faults;
@@ -21,6 +22,10 @@ const TRIAL_RESTARTS_MAX: u32 = 3;
 #[derive(Debug, Default)]
 pub(super) struct Trial {
     first: BTreeMap<WorkloadId, First>,
+    /// The last look: which restart of a workload it was, and since when it ran.
+    last: BTreeMap<WorkloadId, (u32, Option<Timestamp>)>,
+    /// How often one was gone and started anew, of which its own count of restarts knows nothing.
+    replaced: u32,
 }
 
 /// The first look at one workload.
@@ -39,8 +44,9 @@ impl Trial {
         statuses: &[Status],
         waits: &[Wait],
     ) -> Observation {
-        let restarts = statuses.iter().filter(|status| deployment.workloads.contains_key(&status.id));
-        let restarts = restarts.fold(0_u32, |sum, status| sum.saturating_add(status.restarts));
+        let own = || statuses.iter().filter(|status| deployment.workloads.contains_key(&status.id));
+        own().for_each(|status| self.follow(status));
+        let restarts = own().fold(self.replaced, |sum, status| sum.saturating_add(status.restarts));
         let mut starting = None;
         for id in deployment.workloads.keys() {
             // Where there are two, the new one is listed last, and it is what is on trial.
@@ -64,6 +70,20 @@ impl Trial {
                 Some(why) => Observation::Starting(Some(why)),
                 None => Observation::Healthy { restarts },
             },
+        }
+    }
+
+    /// Notices that a workload is another one than at the last look.
+    fn follow(&mut self, status: &Status) {
+        let now = (status.restarts, status.started_at);
+        let Some((restarts, since)) = self.last.insert(status.id.clone(), now) else { return };
+        if since.is_some()
+            && status.started_at.is_some()
+            && since != status.started_at
+            && status.restarts <= restarts
+        {
+            // What it counted itself goes on being counted.
+            self.replaced = self.replaced.saturating_add(1).saturating_add(restarts - status.restarts);
         }
     }
 

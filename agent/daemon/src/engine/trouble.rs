@@ -24,8 +24,8 @@ impl Trouble {
     }
 
     /// The good deployment runs, or why not.
-    pub(super) fn kept(&mut self, outcome: Result<(), Fault>) {
-        self.unkept = outcome.err();
+    pub(super) fn kept(&mut self, fault: Option<&Fault>) {
+        self.unkept = fault.cloned();
     }
 
     /// All of it.

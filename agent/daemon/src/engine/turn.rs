@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use coracle_core::deployment::Deployment;
+use coracle_core::deployment::{Deployment, Generation};
 use coracle_core::fault::{Code, Fault};
 use coracle_core::gate::{self, Phase, Reason};
 use coracle_core::ident::WorkloadId;
@@ -64,8 +64,8 @@ pub(crate) struct Engine {
     turn_wanted: bool,
     /// When to ask the machine again although nothing happened.
     wake: Instant,
-    /// Whether the good deployment was seen to since something last moved.
-    kept: bool,
+    /// The deployment that was seen to since something last moved.
+    kept: Option<Generation>,
     /// When the good deployment may be seen to again, after that failed.
     keep_at: Instant,
     /// When a candidate on trial is looked at next.
@@ -143,7 +143,7 @@ impl Engine {
             trouble: Trouble::default(),
             turn_wanted: false,
             wake,
-            kept: false,
+            kept: None,
             keep_at: wake,
             observe_at: wake,
         }
@@ -225,15 +225,13 @@ impl Engine {
             }
             Answer::Waits => self.keep_at = Instant::now() + WAITS_EVERY,
             Answer::Kept(outcome) => {
-                match &outcome {
-                    Ok(()) => self.kept = true,
-                    Err(fault) => {
-                        self.seek(fault);
-                        events::not_kept(fault);
-                        self.keep_at = Instant::now() + KEEP_AGAIN;
-                    }
+                if let Err(fault) = &outcome {
+                    self.seek(fault);
+                    events::not_kept(fault);
+                    self.keep_at = Instant::now() + KEEP_AGAIN;
                 }
-                self.trouble.kept(outcome);
+                self.trouble.kept(outcome.as_ref().err());
+                self.kept = outcome.ok();
             }
         }
         self.outbox.saw(self.workers.seen());
@@ -249,7 +247,7 @@ impl Engine {
     /// Tells how the store is; what was missing may be there now.
     fn heard_of_store(&mut self, news: &News) {
         if news.mended {
-            (self.kept, self.keep_at) = (false, Instant::now());
+            (self.kept, self.keep_at) = (None, Instant::now());
         }
         self.outbox.heard_of_store(&self.record.rollout, news);
     }
@@ -261,9 +259,10 @@ impl Engine {
             let seen = workloads.iter().find(|seen| seen.status.id == *id);
             seen.is_none_or(|seen| seen.status.phase == supervise::Phase::Lost)
         };
-        let active = self.record.rollout.active.as_ref();
-        if active.is_some_and(|active| active.workloads.keys().any(gone)) {
-            self.kept = false;
+        // A candidate that was left running for a person to look at is kept running, too.
+        let runs = self.record.rollout.runs();
+        if runs.is_some_and(|runs| runs.workloads.keys().any(gone)) {
+            self.kept = None;
         }
         self.outbox.saw(workloads);
     }
@@ -329,8 +328,11 @@ impl Engine {
     /// not stay dark after a power cut. Says when to try again what failed.
     fn keep_journaled(&mut self) -> Duration {
         let held = self.journal.held().map(|held| &held.rollout);
-        let runs = held.and_then(|rollout| rollout.on_trial().or(rollout.active.as_ref()));
-        let Some(runs) = runs.filter(|_| !self.kept && self.idle()) else { return NEVER };
+        let runs = held.and_then(|held| held.keeps_running(&self.record.rollout));
+        let idle = self.idle();
+        let Some(runs) = runs.filter(|runs| idle && self.kept.as_ref() != Some(&runs.generation)) else {
+            return NEVER;
+        };
         let pause = self.keep_at.saturating_duration_since(Instant::now());
         if pause.is_zero() {
             self.workers.keep(runs);
@@ -342,7 +344,7 @@ impl Engine {
     /// Starts the next thing; says when to look again although nothing happens.
     fn start(&mut self, work: &Work<'_>, keep: Option<&Deployment>) -> Duration {
         let mut wake = NEVER;
-        if let Some(active) = keep.filter(|_| !self.kept) {
+        if let Some(active) = keep.filter(|keep| self.kept.as_ref() != Some(&keep.generation)) {
             wake = self.keep_at.saturating_duration_since(Instant::now());
             if wake.is_zero() {
                 self.workers.keep(active);
@@ -353,7 +355,7 @@ impl Engine {
             Work::Rest | Work::AskToDownload(_) | Work::AskToApply(_) => {}
             Work::Stage(target) => self.workers.stage(target),
             Work::Apply(target, candidate) => {
-                self.kept = false;
+                self.kept = None;
                 self.workers.apply(target, candidate);
             }
             Work::Observe(target, candidate) => match self.next_look() {
@@ -365,7 +367,7 @@ impl Engine {
                 None => self.workers.watch(leaving, active),
             },
             Work::Restore(leaving, active) => {
-                self.kept = false;
+                self.kept = None;
                 self.workers.restore(leaving, active);
             }
         }
@@ -374,7 +376,7 @@ impl Engine {
 
     /// How long to wait before the next look at what is on trial or on its way back; `None` if it is due now.
     fn next_look(&mut self) -> Option<Duration> {
-        self.kept = false;
+        self.kept = None;
         let pause = self.observe_at.saturating_duration_since(Instant::now());
         if pause.is_zero() {
             self.observe_at = Instant::now() + TRIAL_EVERY;

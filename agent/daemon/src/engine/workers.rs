@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use coracle_core::deployment::{Deployment, PinnedImage, Workload};
+use coracle_core::deployment::{Deployment, Generation, PinnedImage, Workload};
 use coracle_core::fault::Fault;
 use coracle_core::ident::WorkloadId;
 use coracle_core::oci::Digest;
@@ -42,8 +42,8 @@ pub(crate) enum Task {
 pub(crate) enum Answer {
     /// Something for the machine.
     Event(Event),
-    /// The good deployment runs, or why not.
-    Kept(Result<(), Fault>),
+    /// The deployment of this generation runs, or why not.
+    Kept(Result<Generation, Fault>),
     /// All of it was started that can be now; the rest waits for that.
     Waits,
 }
@@ -100,7 +100,7 @@ impl Workers {
             };
             match waits.iter().find(|wait| wait.outlook != Outlook::Open) {
                 Some(vain) => Answer::Kept(Err(faults::waits(vain))),
-                None if waits.is_empty() => Answer::Kept(Ok(())),
+                None if waits.is_empty() => Answer::Kept(Ok(active.generation)),
                 None => Answer::Waits,
             }
         });

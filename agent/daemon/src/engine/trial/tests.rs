@@ -143,3 +143,22 @@ fn what_waits_is_named_and_so_is_what_it_waits_for_in_vain() {
     let absent = Trial::default().look(&candidate(&["web"]), &[], &[]);
     assert_eq!(written(&absent), "starting: site.web does not run");
 }
+
+/// Found by the simulation: one that was lost and started anew between two looks was taken for the one before, whose
+/// time of health it then had.
+#[test]
+fn one_that_was_started_anew_between_two_looks_counts_as_restarted() {
+    let since = |second, restarts| Status {
+        started_at: Some(Timestamp(second)),
+        ..Status { restarts, ..status("web", Phase::Running) }
+    };
+    check(&[
+        (since(5, 0), "healthy"),
+        (since(5, 0), "healthy"),
+        (since(9, 0), "healthy, 1 restarts"),
+        (since(9, 0), "healthy, 1 restarts"),
+        // Its own count goes up by itself, and is not lost when another takes its place.
+        (since(12, 2), "healthy, 3 restarts"),
+        (since(20, 0), "healthy, 4 restarts"),
+    ]);
+}
