@@ -4,7 +4,7 @@ use std::io;
 use std::process::Command;
 use std::time::Instant;
 
-use crate::{booted, build, deny, powercut, repair, setup, tidy};
+use crate::{booted, build, deny, powercut, repair, setup, sim, tidy};
 
 type Step = (&'static str, fn() -> io::Result<()>);
 
@@ -18,6 +18,7 @@ const STEPS: &[Step] = &[
     ("docs", docs),
     ("units", units),
     ("deny", || deny::command(&[])),
+    ("sim", || sim::command(&[])),
     ("size", || build::size(&[])),
     ("systemd", || booted::command(&[])),
     ("powercut", || powercut::command(&powercut::SHORT.map(String::from))),

@@ -18,6 +18,7 @@ mod powercut;
 mod repair;
 mod setup;
 mod signed;
+mod sim;
 mod test;
 mod tidy;
 mod words;
@@ -74,6 +75,11 @@ const COMMANDS: &[Command] = &[
         crash::command,
     ),
     ("signed", "show what a board makes of signed documents, each with verdict and reason", signed::command),
+    (
+        "sim",
+        "the rollout machine on bad nights, in memory; --schedules N, and --seed S to see one again",
+        sim::command,
+    ),
     ("tidy", "check the shape of the tree: arrows, sizes, words", tidy::command),
 ];
 
