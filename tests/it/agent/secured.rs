@@ -17,6 +17,7 @@ use coracle_test_support::images::Form;
 use coracle_test_support::process::run;
 use coracle_test_support::registry::{Asks, PASSWORD, Registry, USER};
 use coracle_test_support::scratch::TempDir;
+use coracle_test_support::sign::{self, Algorithm, DESIRED, Signer, TRUST};
 
 /// Pushes an image through skopeo, which knows passwords and certificates.
 fn push(registry: &Registry, dir: &TempDir) {
@@ -59,7 +60,7 @@ fn a_registry_with_tls_and_a_password_is_pulled_from_by_whoever_knows_both() {
 }
 
 #[test]
-fn a_board_with_a_certificate_is_updated_over_tls() {
+fn a_board_with_a_certificate_is_updated_over_tls_and_learns_of_new_keys() {
     let options = BrokerOptions {
         tls: true,
         client_certificates: true,
@@ -68,6 +69,7 @@ fn a_board_with_a_certificate_is_updated_over_tls() {
             "pattern write coracle/v1/d/%u/#",
             "pattern read coracle/v1/d/%u/desired",
             "pattern read coracle/v1/d/%u/up",
+            "pattern read coracle/v1/trust",
             "user bench",
             "topic readwrite #",
         ]
@@ -81,6 +83,10 @@ fn a_board_with_a_certificate_is_updated_over_tls() {
     fs::set_permissions(&key, fs::Permissions::from_mode(0o600)).unwrap();
     let mut settings = Settings::new("secured");
     settings.insecure = vec![registry.host()];
+    let [alice, carol, root] = [(); 3].map(|()| Signer::new(Algorithm::P256).unwrap());
+    let keys = TempDir::new("keys");
+    fs::write(keys.join("trust.json"), sign::trust(1, (&[&alice], 1), (&[&root], 1)).to_string()).unwrap();
+    settings.tables = format!("[trust]\nkeys_dir = {:?}\n", keys.path());
     settings.tables += &format!(
         "[broker]\nurl = \"{}\"\nca_file = {:?}\ncert_file = {certificate:?}\nkey_file = {key:?}\n\
          first_connect_splay_seconds = 0\n",
@@ -90,6 +96,14 @@ fn a_board_with_a_certificate_is_updated_over_tls() {
     let mut bench = Bench::with(&broker, settings);
     bench.board.start().unwrap();
     bench.until_up();
-    bench.deploy(&broker, &Desired::new("secured", 1, site(&registry.reference("app:1"))));
+    let desired = Desired::new("secured", 1, site(&registry.reference("app:1")));
+    let bytes = sign::envelope(DESIRED, desired.document().to_string().as_bytes(), &[&alice]).unwrap();
+    broker.publish_retained(&desired.topic(), &bytes).unwrap();
+    let state = bench.until_state(1, "SUCCEEDED");
+    assert_eq!(state["agent"]["trustCounter"], 1, "{state:#}");
     bench.process("site.web");
+    let next = sign::trust(2, (&[&carol], 1), (&[&root], 1)).to_string();
+    let bytes = sign::envelope(TRUST, next.as_bytes(), &[&root]).unwrap();
+    broker.publish_retained("coracle/v1/trust", &bytes).unwrap();
+    bench.until_said("state", |state| state["agent"]["trustCounter"] == 2);
 }
