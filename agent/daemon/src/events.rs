@@ -78,18 +78,17 @@ pub(crate) fn keys_replaced(from: &str, trust: &Policy) {
 
 /// Whose documents are believed, at the start.
 pub(crate) fn believes(trust: &Policy) {
+    if let Some((why, _)) = trust.unusable() {
+        warn!(why, "no document is believed; what runs goes on");
+        return;
+    }
     match trust {
-        Policy::Keys(lineage) if lineage.fit().is_err() => {
-            let why = lineage.fit().err().map(|fault| fault.message().to_owned());
-            warn!(why, "no document is believed; what runs goes on");
-        }
         Policy::Keys(_) => info!(counter = trust.counter(), trust = trust.told(), "{}", trust.wants()),
         Policy::Anybody => {
             warn!("{}: whoever may publish on the broker decides what runs here", trust.wants());
         }
-        Policy::Nobody(_) => {
-            warn!(why = trust.wants(), "no document is believed, for there are no keys; what runs goes on");
-        }
+        // Said above.
+        Policy::Nobody(_) => {}
     }
 }
 

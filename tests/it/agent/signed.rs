@@ -279,6 +279,8 @@ fn without_usable_keys_nothing_new_is_taken_and_what_runs_goes_on() {
         let shown = bed.show();
         let why = shown["why"].as_str().unwrap();
         assert!(code == 78 && why.contains("alice.pub") && why.contains(says), "{code}: {shown:#}");
+        let explained = bed.bench.ask(&["why"]);
+        assert!(explained.contains("no document is believed") && explained.contains(says), "{explained}");
         bed.send(&bed.desired(2, "2"), &[&alice]);
         let events =
             |bench: &Bench| bench.said("event").iter().filter(|event| event["to"] == "REJECTED").count();
@@ -286,8 +288,26 @@ fn without_usable_keys_nothing_new_is_taken_and_what_runs_goes_on() {
         assert_eq!(bed.bench.process("site.web"), process);
     }
     fs::write(bed.keys.join("alice.pub"), alice.pem()).unwrap();
+    let saved = bed.bench.board.state_dir().join("trust");
+    let document = sign::trust(1, (&[&alice], 1), (&[&alice], 1)).to_string();
+    for (path, text, says) in [
+        (bed.keys.join("trust.json"), document.as_str(), "keep one or the other"),
+        (
+            bed.keys.join("rsa.pub"),
+            "-----BEGIN PUBLIC KEY-----\nAAAA\n-----END PUBLIC KEY-----",
+            "neither an Ed25519",
+        ),
+        (saved.clone(), "{\"version\":2}", "install the newer agent again"),
+        (saved.clone(), "rot", "remove it to have the image's own keys count again"),
+    ] {
+        fs::write(&path, text).unwrap();
+        let shown = bed.show();
+        assert!(shown["why"].as_str().unwrap().contains(says), "{shown:#}");
+        fs::remove_file(&path).unwrap();
+    }
     bed.restart();
     bed.bench.until_state(2, "SUCCEEDED");
+    assert!(!saved.exists(), "plain keys have no counter to remember");
 }
 
 #[test]
@@ -307,4 +327,27 @@ fn a_board_that_once_took_an_unsigned_document_says_so_for_ever() {
     bed.send(&bed.desired(2, "2"), &[&alice]);
     let state = bed.bench.until_state(2, "SUCCEEDED");
     assert_eq!((&state["agent"]["trust"], &state["agent"]["trustCounter"]), (&json!("none"), &Value::Null));
+}
+
+#[test]
+fn keys_that_cannot_be_written_down_do_not_count_until_they_are() {
+    let [alice, carol, root] = [(); 3].map(|()| key(Algorithm::Ed25519));
+    let bed = Bed::new("stubborn", &[("alice.pub", alice.pem()), ("root/root.pub", root.pem())]).started();
+    // No file takes the place of a folder.
+    let saved = bed.bench.board.state_dir().join("trust");
+    fs::create_dir(&saved).unwrap();
+    let document = sign::trust(1, (&[&carol], 1), (&[&root], 1));
+    bed.replace_keys(&document, &[&root]);
+    bed.until_refused(0, "STORE");
+    let empty = |generation| Desired::new("stubborn", generation, json!({}));
+    bed.send(&empty(1), &[&carol]);
+    bed.until_refused(1, "SIGNATURE");
+    bed.send(&empty(1), &[&alice]);
+    let state = bed.bench.until_state(1, "SUCCEEDED");
+    assert_eq!(state["agent"]["trustCounter"], 0, "{state:#}");
+    fs::remove_dir(&saved).unwrap();
+    bed.bench.ask(&["refresh"]);
+    bed.bench.until_said("state", |state| state["agent"]["trustCounter"] == 1);
+    bed.send(&empty(2), &[&carol]);
+    bed.bench.until_state(2, "SUCCEEDED");
 }

@@ -13,6 +13,7 @@ pub fn explain(facts: &Facts<'_>) -> Vec<Remark> {
     let mut remarks = passage::tell(&facts.record.rollout, facts.now);
     remarks.extend(wanted(facts));
     remarks.extend(held(facts));
+    remarks.extend(facts.unbelieving.map(unbelieving));
     remarks.extend(agent(&facts.agent));
     remarks.extend(facts.unwell.iter().map(unwell));
     if !facts.synced {
@@ -57,6 +58,10 @@ fn held(facts: &Facts<'_>) -> Option<Remark> {
     let why = facts.record.held(facts.device, facts.groups).filter(|_| !waits)?;
     let says = format!("the next update will wait, for updates are held: {why}");
     Some(Remark::waits(says).helps(gates::RELEASE))
+}
+
+fn unbelieving((why, helps): &(String, String)) -> Remark {
+    Remark::trouble(format!("no document is believed: {why}")).helps(helps)
 }
 
 fn agent(agent: &Agent<'_>) -> Vec<Remark> {

@@ -126,6 +126,8 @@ pub struct Facts<'a> {
     pub groups: &'a [GroupName],
     /// Whether an agent runs.
     pub agent: Agent<'a>,
+    /// Why no document can be believed, where none can, and what helps.
+    pub unbelieving: Option<&'a (String, String)>,
     /// The workloads that are not well.
     pub unwell: &'a [Unwell],
     /// What the clock shows.

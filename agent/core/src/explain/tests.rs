@@ -46,7 +46,25 @@ fn record(state: State) -> Record {
 
 fn told(record: &Record, agent: Agent<'_>, unwell: &[Unwell]) -> Vec<Remark> {
     let (device, groups) = (DeviceId::parse("board").unwrap(), [GroupName::parse("eu").unwrap()]);
-    explain(&Facts { record, device: &device, groups: &groups, agent, unwell, now: NOW, synced: true })
+    let facts = Facts {
+        record,
+        device: &device,
+        groups: &groups,
+        agent,
+        unbelieving: None,
+        unwell,
+        now: NOW,
+        synced: true,
+    };
+    let believing = explain(&facts);
+    // Whatever else there is to say, keys that cannot be used are said too.
+    let why = ("there is no key".to_owned(), "put one there".to_owned());
+    let mut unbelieving = explain(&Facts { unbelieving: Some(&why), ..facts });
+    let trouble = Remark::trouble("no document is believed: there is no key").helps("put one there");
+    let at = unbelieving.iter().position(|remark| *remark == trouble).unwrap();
+    unbelieving.remove(at);
+    assert_eq!(unbelieving, believing);
+    believing
 }
 
 /// The remarks after the first, which tells what is good: each with its mark, and what helps.

@@ -72,6 +72,19 @@ impl Policy {
         }
     }
 
+    /// Why no document can be believed, where none can, and what helps.
+    #[must_use]
+    pub fn unusable(&self) -> Option<(String, String)> {
+        match self {
+            Self::Anybody => None,
+            Self::Nobody(why) => Some((why.clone(), NO_KEYS.to_owned())),
+            Self::Keys(lineage) => {
+                let fault = lineage.fit().err()?;
+                Some((fault.message().to_owned(), fault.hint.unwrap_or_default()))
+            }
+        }
+    }
+
     /// Whose signature under a desired-state document would count, in words.
     #[must_use]
     pub fn wants(&self) -> String {

@@ -24,25 +24,13 @@ pub(super) fn trust(settings: &Settings, command: &TrustCommand) -> Result<Exit,
 /// Shows the keys. It needs no agent.
 fn show(settings: &Settings, args: &Json) -> Exit {
     let believed = trust::load(settings);
-    let why = unusable(&believed.policy);
+    let why = believed.policy.unusable().map(|(why, helps)| format!("{why}: {helps}"));
     if args.json {
         out::json(&json(settings, &believed, why.as_deref()));
     } else {
         text(settings, &believed, why.as_deref());
     }
     if why.is_none() { Exit::Done } else { Exit::Configuration }
-}
-
-/// Why no document can be believed, where none can.
-fn unusable(policy: &Policy) -> Option<String> {
-    match policy {
-        Policy::Anybody => None,
-        Policy::Nobody(why) => Some(why.clone()),
-        Policy::Keys(lineage) => lineage.fit().err().map(|fault| match &fault.hint {
-            Some(hint) => format!("{}: {hint}", fault.message()),
-            None => fault.message().to_owned(),
-        }),
-    }
 }
 
 /// The keys of a role, each with the file it is from.

@@ -15,6 +15,7 @@ use super::{context, control, out, workloads};
 use crate::config::Settings;
 use crate::engine::Journal;
 use crate::exit::{Exit, Failure};
+use crate::trust;
 
 /// How long the agent may take: somebody waits, and the journal says most of it.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -28,6 +29,7 @@ pub(super) fn why(settings: &Settings, args: &Json) -> Result<Exit, Failure> {
     let now = clock::wall();
     let statuses = context::supervisor(settings)?.list();
     let unwell: Vec<Unwell> = statuses.iter().filter_map(|status| unwell(status, now)).collect();
+    let unbelieving = trust::load(settings).policy.unusable();
     let remarks = explain::explain(&Facts {
         record: &record,
         device: &settings.device_id,
@@ -37,6 +39,7 @@ pub(super) fn why(settings: &Settings, args: &Json) -> Result<Exit, Failure> {
             (None, true) => Agent::Silent,
             (None, false) => Agent::Absent,
         },
+        unbelieving: unbelieving.as_ref(),
         unwell: &unwell,
         now,
         synced: clock::synced(),

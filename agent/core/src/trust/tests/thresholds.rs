@@ -101,6 +101,9 @@ fn a_policy_takes_anybody_nobody_or_those_with_keys() {
             assert_eq!(*verified.voucher() == Voucher::Nobody, *policy == Policy::Anybody);
         }
     }
+    let why = nobody.unusable().map(|(why, _)| why);
+    assert_eq!(why.as_deref(), Some("there is no key"));
+    assert_eq!((Policy::Anybody.unusable(), keys.unusable()), (None, None));
     let told = [Policy::Anybody.told(), nobody.told(), keys.told()];
     assert_eq!(told, ["none".to_owned(), "keyless".to_owned(), board(1).digest().hex()]);
 }

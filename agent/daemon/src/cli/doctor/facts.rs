@@ -53,13 +53,10 @@ pub(crate) enum Trusted {
 impl Trusted {
     fn gather(settings: &Settings) -> Self {
         let policy = trust::load(settings).policy;
-        match &policy {
-            Policy::Anybody => Self::Anybody,
-            Policy::Nobody(why) => Self::Nobody(why.clone()),
-            Policy::Keys(lineage) => match lineage.fit() {
-                Ok(()) => Self::Keys(policy.wants()),
-                Err(fault) => Self::Nobody(fault.message().to_owned()),
-            },
+        match (policy.unusable(), &policy) {
+            (Some((why, _)), _) => Self::Nobody(why),
+            (None, Policy::Anybody) => Self::Anybody,
+            (None, Policy::Keys(_) | Policy::Nobody(_)) => Self::Keys(policy.wants()),
         }
     }
 }
