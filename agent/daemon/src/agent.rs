@@ -17,6 +17,7 @@ use crate::engine::{
 };
 use crate::events;
 use crate::exit::{Exit, Failure, chain};
+use crate::room::{self, Keeper};
 use crate::scrub::Scrubber;
 use crate::{local, trust};
 
@@ -59,6 +60,7 @@ async fn run(settings: Settings) -> Result<Exit, Failure> {
     let units = context::units(&settings, &store)?;
     let (state_dir, hands) = (settings.state_dir.clone(), units.clone());
     tokio::task::spawn_blocking(move || local::bring_back(&state_dir, &hands));
+    tokio::spawn(room::watch(Keeper::clone(&images.keeper), Arc::clone(&store)));
     let (answer, answers) = mpsc::channel(ANSWERS);
     let have = Have::default();
     let (handle, channel) = match &settings.broker {

@@ -7,7 +7,7 @@ use coracle_core::oci::Digest;
 use coracle_core::retry::Loss;
 use coracle_core::rollout::{Rollout, State, Target};
 use coracle_core::trust::Policy;
-use coracle_host::store::StoreError;
+use coracle_host::store::{Collected, StoreError};
 use tracing::{error, info, warn};
 
 use crate::engine::JournalError;
@@ -31,6 +31,14 @@ pub(crate) fn lacking(what: &str, why: &str) {
 /// A layer that an earlier attempt had begun was of no use.
 pub(crate) fn begun_anew(layer: &Digest, why: &StoreError) {
     warn!(layer = %layer, why = %chain(why), "a layer is fetched from its start");
+}
+
+/// Images that nothing needs were removed to make room.
+pub(crate) fn collected(collected: &Collected) {
+    let Collected { images, layers, bytes, .. } = *collected;
+    if (images, layers, bytes) != (0, 0, 0) {
+        info!(images, layers, bytes, "removed what nothing needs, to make room");
+    }
 }
 
 /// The connection to the broker stands.

@@ -23,6 +23,11 @@ pub(crate) fn of_image(error: &ImageError) -> Fault {
     match error {
         ImageError::Registry { source, .. } => of_registry(source, &message),
         ImageError::Store { source, .. } => of_stored(source, &message),
+        ImageError::Room { .. } => {
+            let hint =
+                "coracle prune removes images that nothing needs; coracle pull --dry-run shows the figures";
+            Fault::new(Code::DiskFull, &message).classed(Class::Transient).hint(hint)
+        }
         ImageError::Document { .. } => Fault::new(Code::Resolve, &message).classed(Class::Permanent),
         ImageError::Platform { .. } => {
             Fault::new(Code::Platform, &message).hint("coracle platform --explain REFERENCE shows each entry")

@@ -1,16 +1,19 @@
-//! Which images must stay: those of every deployment that may run again, and of every workload there is.
+//! Which images must stay: those of every deployment that may run again, of every workload there is, and those that
+//! people pinned.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use coracle_core::deployment::{Deployment, PinnedImage};
 use coracle_core::oci::Digest;
 use coracle_core::record::Record;
+use coracle_core::retention;
 use coracle_host::store::{Collected, Store, StoreError};
 use coracle_host::supervise::Supervisor;
 
 use crate::config::Settings;
 use crate::engine::{Journal, JournalError};
 use crate::local;
+use crate::pins::{self, PinError};
 
 /// The manifests that the record or a workload on this board needs.
 ///
@@ -26,6 +29,9 @@ pub(crate) enum CollectError {
     /// Nobody can say what is needed.
     #[error("failed to find out what is needed")]
     Journal(#[from] JournalError),
+    /// Nobody can say what people want kept.
+    #[error(transparent)]
+    Pins(#[from] PinError),
     /// The store's answer; locked while anybody pulls.
     #[error("failed to collect what nothing needs")]
     Store(#[from] StoreError),
@@ -42,10 +48,66 @@ pub(crate) fn collect(
 ) -> Result<Collected, CollectError> {
     let alone = store.exclude()?;
     // Asked for under the lock: a pull that ended before it is seen.
-    let collected = alone.collect(&needed(settings, supervisor)?)?;
+    let collected = alone.collect(&kept(settings, supervisor, store)?)?;
     // Whoever still wants a layer that was begun fetches it from its start.
     alone.collect_begun()?;
     Ok(collected)
+}
+
+/// The manifests that stay in any case: those needed, and those of the references that people pinned.
+///
+/// # Errors
+/// [`CollectError`]: when it cannot be said of one of them, of none.
+pub(crate) fn kept(
+    settings: &Settings,
+    supervisor: &Supervisor,
+    store: &Store,
+) -> Result<BTreeSet<Digest>, CollectError> {
+    let mut manifests = needed(settings, supervisor)?;
+    for reference in pins::all(&settings.state_dir)? {
+        manifests.extend(store.image(&reference)?.map(|image| image.manifest));
+    }
+    Ok(manifests)
+}
+
+/// How much has to go.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Goal {
+    /// Bytes of layers.
+    pub(crate) bytes: u64,
+    /// Manifests that stay besides what stays in any case.
+    pub(crate) spared: BTreeSet<Digest>,
+}
+
+impl Goal {
+    /// So many bytes.
+    pub(crate) fn bytes(bytes: u64) -> Self {
+        Self { bytes, spared: BTreeSet::new() }
+    }
+}
+
+/// Removes the oldest of the images that nothing needs, until the goal is reached or none is left.
+///
+/// # Errors
+/// [`CollectError`]; what is needed is there in any case.
+pub(crate) fn make_room(
+    settings: &Settings,
+    supervisor: &Supervisor,
+    store: &Store,
+    goal: &Goal,
+) -> Result<Collected, CollectError> {
+    let alone = store.exclude()?;
+    let mut needed = kept(settings, supervisor, store)?;
+    needed.extend(&goal.spared);
+    let images = store.images()?.into_iter().map(|image| retention::Image {
+        manifest: image.manifest,
+        layers: image.layers,
+        pulled_at: image.pulled_at,
+    });
+    let bytes = store.layer_records()?.into_iter().map(|layer| (layer.diff_id, layer.unpacked_bytes));
+    let keep =
+        retention::keep(&images.collect::<Vec<_>>(), &bytes.collect::<BTreeMap<_, _>>(), &needed, goal.bytes);
+    Ok(alone.collect(&keep)?)
 }
 
 /// The images that the record or a workload on this board needs.

@@ -12,6 +12,10 @@ pub struct Space {
     pub total_bytes: u64,
     /// Bytes that can still be written without the reserve kept for root.
     pub free_bytes: u64,
+    /// Files that can still be made; `None` where the file system has no bound.
+    pub free_files: Option<u64>,
+    /// Bytes of one block.
+    pub block_bytes: u64,
     /// Whether what is written there stays.
     pub keeping: Keeping,
 }
@@ -45,6 +49,8 @@ pub fn space(path: &Path) -> io::Result<Space> {
     Ok(Space {
         total_bytes: bytes(room.blocks(), room.fragment_size()),
         free_bytes: bytes(room.blocks_available(), room.fragment_size()),
+        free_files: (room.files() > 0).then(|| bytes(room.files_available(), 1)),
+        block_bytes: bytes(1, room.fragment_size()),
         keeping,
     })
 }

@@ -109,6 +109,12 @@ pub fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
+/// Whether there were no blocks, no quota or no inodes.
+#[must_use]
+pub fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
+}
+
 /// Makes `dir` and what is missing above it, with `mode`; an existing one keeps its own. Their names are durable when it
 /// returns: what is written durably into a directory is lost all the same when the directory's own name is.
 ///

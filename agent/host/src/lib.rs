@@ -20,6 +20,7 @@ pub mod priority;
 pub mod probe;
 pub mod process;
 pub mod registry;
+pub mod reserve;
 pub mod runtime;
 pub mod seccomp;
 pub mod store;

@@ -11,6 +11,7 @@ mod crash;
 mod depends;
 mod document;
 mod downtime;
+mod full;
 mod group;
 mod keep;
 mod lack;

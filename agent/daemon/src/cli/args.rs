@@ -71,7 +71,7 @@ pub(super) enum Command {
     /// Connect to a running workload's streams; ctrl-p ctrl-q leaves.
     Attach(Name),
     /// List images.
-    Images(Json),
+    Images(Images),
     /// Remove images and layers that no workload needs.
     Prune(Json),
     /// Check whether the store still holds what was put into it, and fetch again what it does not.
@@ -189,6 +189,9 @@ pub(super) struct Pull {
     /// Take the image for this OS/ARCH[/VARIANT].
     #[arg(long)]
     pub(super) platform: Option<String>,
+    /// Only show what would be fetched and written, and whether the disk has room for it.
+    #[arg(long)]
+    pub(super) dry_run: bool,
     /// Show no progress.
     #[arg(short, long)]
     pub(super) quiet: bool,
@@ -409,6 +412,34 @@ pub(super) struct Verify {
     /// Write one JSON value instead of text.
     #[arg(long)]
     pub(super) json: bool,
+}
+
+/// `coracle images`.
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub(super) struct Images {
+    /// What to do with one; lists them all without it.
+    #[command(subcommand)]
+    pub(super) change: Option<ChangeImage>,
+    /// Write one JSON value instead of text.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// What people say of an image.
+#[derive(Debug, Subcommand)]
+pub(super) enum ChangeImage {
+    /// Keep an image although nothing runs it, whatever is removed to make room.
+    Pin(ImageName),
+    /// Let a pinned image go with the others once nothing needs it.
+    Unpin(ImageName),
+}
+
+/// An image.
+#[derive(Debug, Args)]
+pub(super) struct ImageName {
+    /// Its reference, as `coracle images` shows it or as it was pulled.
+    pub(super) reference: String,
 }
 
 /// `coracle doctor`.

@@ -13,6 +13,7 @@ use coracle_host::supervise::{Direct, DirectConfig, Status, Supervisor, Systemd,
 use crate::config::{self, Settings, Supervision};
 use crate::exit::{Exit, Failure};
 use crate::images::Images;
+use crate::room::Keeper;
 use crate::units::Units;
 
 /// The settings, or how they are wrong.
@@ -80,6 +81,7 @@ pub(crate) fn images(
         registry: registry(settings)?,
         store: Arc::clone(store),
         can_run: board(settings, asked)?.platforms,
+        keeper: Arc::new(Keeper { settings: settings.clone(), supervisor: supervisor(settings)? }),
         concurrency: settings.pull.concurrency,
     })
 }

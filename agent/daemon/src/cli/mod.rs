@@ -13,7 +13,7 @@ mod history;
 mod images;
 mod inspect;
 mod manual;
-mod out;
+pub(crate) mod out;
 mod platform;
 mod progress;
 mod pull;

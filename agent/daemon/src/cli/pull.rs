@@ -3,6 +3,7 @@
 use std::sync::{Arc, Mutex};
 
 use coracle_core::oci::reference::Reference;
+use coracle_core::preflight::Preflight;
 use coracle_host::store::ImageRecord;
 use serde_json::json;
 
@@ -10,19 +11,23 @@ use super::args::Pull;
 use super::{context, out, progress};
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
-use crate::images::{ImageError, Images, Step, Watch};
+use crate::images::{ImageError, Images, Step, Watch, words};
 
 /// Fetches an image and says what was fetched.
 pub(super) fn pull(settings: &Settings, args: &Pull) -> Result<Exit, Failure> {
     let store = context::store(settings)?;
     let images = context::images(settings, &store, args.platform.as_deref())?;
+    if args.dry_run {
+        return dry_run(&images, args);
+    }
     let (watch, moved) = counted(progress::watch(args.quiet || args.json));
-    let record = context::run(fetch(&images, &args.reference, &watch))?;
+    let (record, figures) = context::run(admitted(&images, &args.reference, &watch))?;
     let moved = moved.lock().map(|moved| *moved).unwrap_or_default();
     if args.json {
         let mut image = describe(&record);
         if let Some(fields) = image.as_object_mut() {
             fields.insert("transfer".to_owned(), moved.json());
+            fields.insert("preflight".to_owned(), json!(figures));
         }
         out::json(&image);
     } else {
@@ -32,6 +37,27 @@ pub(super) fn pull(settings: &Settings, args: &Pull) -> Result<Exit, Failure> {
         out::line(format_args!("{} for {}: {}", record.reference, record.platform, record.manifest));
     }
     Ok(Exit::Done)
+}
+
+/// Says what a pull would fetch, write and need; ends as it would where the disk has no room for it.
+fn dry_run(images: &Images, args: &Pull) -> Result<Exit, Failure> {
+    let reference = parse(&args.reference)?;
+    let resolved = context::run(async { images.resolve(&reference).await.map_err(|error| failure(&error)) })?;
+    let figures = images.preflight(&[&resolved]).map_err(|error| Failure::new(Exit::Unexpected, &error))?;
+    let fits = figures.lack().is_none();
+    if args.json {
+        let (manifest, platform) = (resolved.raw.digest, resolved.platform.to_string());
+        out::json(&json!({
+            "reference": reference.to_string(),
+            "manifest": manifest,
+            "platform": platform,
+            "preflight": figures,
+            "fits": fits,
+        }));
+    } else {
+        out::line(words(&figures));
+    }
+    Ok(if fits { Exit::Done } else { Exit::TryAgain })
 }
 
 /// What a pull took over the link.
@@ -84,12 +110,27 @@ fn counted(watch: Watch) -> (Watch, Arc<Mutex<Moved>>) {
 
 /// The image that `text` names, whole in the store.
 pub(super) async fn fetch(images: &Images, text: &str, watch: &Watch) -> Result<ImageRecord, Failure> {
-    let reference = Reference::parse(text).map_err(|error| Failure::new(Exit::Usage, &error))?;
+    admitted(images, text, watch).await.map(|(record, _)| record)
+}
+
+/// The same with the figures from before the first byte; none where nothing had to be asked for.
+async fn admitted(
+    images: &Images,
+    text: &str,
+    watch: &Watch,
+) -> Result<(ImageRecord, Option<Preflight>), Failure> {
+    let reference = parse(text)?;
     if let Some(held) = images.held(&reference).map_err(|error| Failure::new(Exit::Unexpected, &error))? {
-        return Ok(held);
+        return Ok((held, None));
     }
     let resolved = images.resolve(&reference).await.map_err(|error| failure(&error))?;
-    images.pull(&resolved, watch).await.map_err(|error| failure(&error))
+    let figures = images.admit(&[&resolved]).await.map_err(|error| failure(&error))?;
+    let record = images.pull(&resolved, watch).await.map_err(|error| failure(&error))?;
+    Ok((record, Some(figures)))
+}
+
+fn parse(text: &str) -> Result<Reference, Failure> {
+    Reference::parse(text).map_err(|error| Failure::new(Exit::Usage, &error))
 }
 
 /// How a command ends when an image could not be had.

@@ -230,6 +230,18 @@ pub(crate) const KEYS: &[Key] = &[
         "Such a pass begins so many seconds after the start of the agent at the earliest, so that a boot is not slowed down.",
     ),
     key(
+        "disk.high_percent",
+        Kind::Count { min: 50, max: 100 },
+        "85",
+        "Percent of the disk in use above which images that nothing needs are removed, the oldest first; `100`: never by itself.",
+    ),
+    key(
+        "disk.low_percent",
+        Kind::Count { min: 10, max: 99 },
+        "70",
+        "Percent in use at which that ends; below `high_percent`.",
+    ),
+    key(
         "lock.url",
         Kind::Text,
         "no server",

@@ -6,6 +6,7 @@ use std::time::Duration;
 use coracle_core::compose::NetworkMode;
 use coracle_core::ident::{DeviceId, GroupName};
 use coracle_core::oci::Platform;
+use coracle_core::retention::Watermarks;
 use serde::Serialize;
 
 use super::broker::{self, BrokerSettings, BrokerUrl, Protocol, Transport};
@@ -44,6 +45,8 @@ pub(crate) struct Settings {
     pub(crate) runtime: RuntimeSettings,
     pub(crate) pull: PullSettings,
     pub(crate) store: StoreSettings,
+    /// How full the disk may become.
+    pub(crate) disk: Watermarks,
     /// Absent: nobody hands out turns.
     pub(crate) lock: Option<LockSettings>,
     /// The files that were read, in order.
@@ -151,6 +154,7 @@ pub(crate) fn check(inputs: Inputs, board: &Surroundings) -> Result<Settings, Co
             scrub_days: reading.count("store.scrub_days", 30),
             scrub_after: Duration::from_secs(reading.count("store.scrub_after_seconds", 300)),
         },
+        disk: watermarks(&mut reading)?,
         lock: lock(&mut reading)?,
         groups,
         files: reading.inputs.files,
@@ -343,6 +347,17 @@ fn runtime(reading: &mut Reading) -> Result<RuntimeSettings, ConfigError> {
         seccomp_profile: reading.optional_path("runtime.seccomp_profile")?,
         log_bytes_max: reading.count("runtime.log_bytes_max", 1 << 20),
     })
+}
+
+fn watermarks(reading: &mut Reading) -> Result<Watermarks, ConfigError> {
+    const LOW: &str = "disk.low_percent";
+    let (high, low) = (reading.count("disk.high_percent", 85), reading.count(LOW, 70));
+    if low >= high {
+        let key = if reading.inputs.value(LOW).is_some() { LOW } else { "disk.high_percent" };
+        let problem = format!("disk.low_percent ({low}) must be below disk.high_percent ({high})");
+        return Err(reading.mistake(key, None, problem));
+    }
+    Ok(Watermarks { high, low })
 }
 
 fn lock(reading: &mut Reading) -> Result<Option<LockSettings>, ConfigError> {

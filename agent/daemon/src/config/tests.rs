@@ -65,7 +65,7 @@ fn every_mistake_is_told_with_file_line_and_key() {
         ),
         (
             "[brokr]\nurl = \"\"",
-            "1: brokr: unknown section; there are trust, broker, registry, runtime, pull, store, lock",
+            "1: brokr: unknown section; there are trust, broker, registry, runtime, pull, store, disk, lock",
         ),
         (
             "broker = 1",

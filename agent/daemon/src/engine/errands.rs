@@ -264,7 +264,9 @@ fn collect(hands: &Hands) -> Result<Value, Fault> {
             Err(Fault::new(Code::Busy, &chain(&error)).hint("somebody pulls an image: try again later"))
         }
         Err(CollectError::Store(error)) => Err(faults::of_store(&error)),
-        Err(error @ CollectError::Journal(_)) => Err(Fault::new(Code::Store, &chain(&error))),
+        Err(error @ (CollectError::Journal(_) | CollectError::Pins(_))) => {
+            Err(Fault::new(Code::Store, &chain(&error)))
+        }
     }
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use coracle_core::record::{Record, RecordError};
 use coracle_host::files;
+use coracle_host::reserve::Reserve;
 
 /// Bytes of a journal; documents are bounded, and there are few scopes.
 const JOURNAL_BYTES_MAX: u64 = 4 << 20;
@@ -14,6 +15,8 @@ const FILE: &str = "journal";
 /// Where the record is kept.
 pub(crate) struct Journal {
     path: PathBuf,
+    /// Room for it on a full disk.
+    reserve: Reserve,
     written: Option<Record>,
 }
 
@@ -62,9 +65,10 @@ impl Journal {
             let path = path.to_owned();
             move |source| JournalError::Io { attempt, path, source }
         };
+        let reserve = Reserve::of(state_dir);
         let read = match files::read_bounded(&path, JOURNAL_BYTES_MAX) {
             Ok(None) => {
-                let journal = Self { path, written: None };
+                let journal = Self { path, reserve, written: None };
                 return Ok(Opened { journal, record: Record::default(), damaged: None });
             }
             Ok(Some(bytes)) => Record::from_bytes(&bytes),
@@ -75,14 +79,14 @@ impl Journal {
         };
         match read {
             Ok(record) => {
-                let journal = Self { path, written: Some(record.clone()) };
+                let journal = Self { path, reserve, written: Some(record.clone()) };
                 Ok(Opened { journal, record, damaged: None })
             }
             Err(source @ RecordError::Newer(_)) => Err(JournalError::Form { path, source }),
             Err(error @ RecordError::Damaged(_)) => {
                 let aside = path.with_extension("damaged");
                 std::fs::rename(&path, &aside).map_err(io("put aside", &path))?;
-                let journal = Self { path, written: None };
+                let journal = Self { path, reserve, written: None };
                 Ok(Opened { journal, record: Record::default(), damaged: Some((aside, error)) })
             }
         }
@@ -123,11 +127,8 @@ impl Journal {
         }
         let bytes =
             record.to_bytes().map_err(|source| JournalError::Form { path: self.path.clone(), source })?;
-        files::write_durable(&self.path, &bytes, MODE).map_err(|source| JournalError::Io {
-            attempt: "write",
-            path: self.path.clone(),
-            source,
-        })?;
+        let written = self.reserve.with(|| files::write_durable(&self.path, &bytes, MODE));
+        written.map_err(|source| JournalError::Io { attempt: "write", path: self.path.clone(), source })?;
         self.written = Some(record.clone());
         Ok(())
     }

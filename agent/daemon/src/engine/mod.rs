@@ -16,6 +16,7 @@ mod journal;
 mod obey;
 mod outbox;
 mod report;
+mod staging;
 mod trial;
 mod trouble;
 mod turn;

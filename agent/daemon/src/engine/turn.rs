@@ -286,6 +286,7 @@ impl Engine {
             self.wake = Instant::now() + JOURNAL_AGAIN.min(self.keep_journaled());
             return;
         }
+        self.workers.journaled();
         let rollout = self.record.rollout.clone();
         let moving = rollout.on_trial().is_some() || rollout.is_rolling_back();
         let ask_again = self.turns.want(self.turn_wanted || moving);

@@ -3,23 +3,27 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use coracle_core::deployment::{Deployment, Generation, PinnedImage, Workload};
+use coracle_core::deployment::{Deployment, Generation};
 use coracle_core::fault::Fault;
-use coracle_core::ident::WorkloadId;
 use coracle_core::oci::Digest;
-use coracle_core::oci::reference::Reference;
 use coracle_core::plan::Outlook;
 use coracle_core::rollout::{Event, Leaving, Observation, Target};
-use coracle_host::store::ImageRecord;
+use coracle_host::disk;
+use coracle_host::files::Lock;
+use coracle_host::reserve::Reserve;
 use coracle_host::supervise::Status;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use super::report::Seen;
+use super::staging::stage;
 use super::trial::Trial;
 use crate::faults;
 use crate::images::{Images, Watch};
 use crate::units::Units;
+
+/// Bytes that the folders of a deployment's workloads take at the most: some blocks each.
+const FOLDERS_BYTES: u64 = 1 << 20;
 
 /// One thing being done; `Digest` is the document's, or for `Keep` that of the deployment's numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +60,8 @@ pub(crate) struct Workers {
     watch: Watch,
     running: Option<(Task, JoinHandle<()>)>,
     trial: Arc<Mutex<Trial>>,
+    /// Held from the end of a download until the journal says what it is for: nothing is collected in between.
+    staged: Arc<Mutex<Option<Lock>>>,
 }
 
 impl Workers {
@@ -66,7 +72,7 @@ impl Workers {
         answers: mpsc::Sender<(Task, Answer)>,
         watch: Watch,
     ) -> Self {
-        Self { images, units, answers, watch, running: None, trial: Arc::default() }
+        Self { images, units, answers, watch, running: None, trial: Arc::default(), staged: Arc::default() }
     }
 
     /// What is being done.
@@ -78,6 +84,13 @@ impl Workers {
     pub(crate) fn done(&mut self, task: Task) {
         if self.doing() == Some(task) {
             self.running = None;
+        }
+    }
+
+    /// Notes that the journal holds whatever was answered so far.
+    pub(crate) fn journaled(&mut self) {
+        if !matches!(self.doing(), Some(Task::Stage(_))) {
+            *self.staged.lock().unwrap_or_else(PoisonError::into_inner) = None;
         }
     }
 
@@ -94,6 +107,7 @@ impl Workers {
     pub(crate) fn keep(&mut self, active: &Deployment) {
         let active = active.clone();
         self.block(Task::Keep, move |units| {
+            make_way(units);
             let waits = match units.converge(&active) {
                 Ok(waits) => waits,
                 Err(error) => return Answer::Kept(Err(faults::of_unit(&error))),
@@ -128,6 +142,7 @@ impl Workers {
         };
         self.trial = Arc::default();
         self.block(Task::Restore(of), move |units| {
+            make_way(units);
             // What has to wait is started while the roll back is watched.
             Answer::Event(match units.converge(active.as_ref().unwrap_or(&nothing)) {
                 Ok(_) => Event::Restored(of),
@@ -175,10 +190,13 @@ impl Workers {
     pub(crate) fn stage(&mut self, target: &Target) {
         let of = target.document;
         let (images, target, watch) = (Arc::clone(&self.images), target.clone(), Arc::clone(&self.watch));
-        let answers = self.answers.clone();
+        let (answers, staged) = (self.answers.clone(), Arc::clone(&self.staged));
         let handle = tokio::spawn(async move {
             let event = match stage(&images, &target, &watch).await {
-                Ok(candidate) => Event::Staged(of, candidate),
+                Ok((candidate, lock)) => {
+                    *staged.lock().unwrap_or_else(PoisonError::into_inner) = Some(lock);
+                    Event::Staged(of, candidate)
+                }
                 Err(fault) => Event::StageFailed(of, fault),
             };
             // The loop is gone only when the agent ends.
@@ -205,36 +223,11 @@ impl Workers {
     }
 }
 
-async fn stage(images: &Images, target: &Target, watch: &Watch) -> Result<Deployment, Fault> {
-    // Between two pulls too: what the first one fetched is needed by nothing that a collection could see.
-    let _shared = images.share().await.map_err(|error| faults::of_store(&error))?;
-    let mut workloads = BTreeMap::new();
-    let mut volumes = BTreeMap::new();
-    for (name, project) in &target.projects {
-        for (service_name, service) in &project.services {
-            let id = WorkloadId { project: name.clone(), service: service_name.clone() };
-            let record =
-                image(images, &service.image, watch).await.map_err(|fault| fault.of(name, service_name))?;
-            let image = PinnedImage {
-                reference: service.image.clone(),
-                index: record.index,
-                manifest: record.manifest,
-                platform: record.platform,
-            };
-            workloads.insert(id, Workload { service: service.clone(), image });
-        }
-        if !project.volumes.is_empty() {
-            volumes.insert(name.to_string(), project.volumes.keys().cloned().collect());
-        }
+/// What is good comes first: its folders take the reserve where the disk is too full to make them.
+fn make_way(units: &Units) {
+    let root = units.store.root();
+    if disk::space(root).is_ok_and(|space| space.free_bytes < FOLDERS_BYTES) {
+        // Nothing to give up is fine: the disk says what is wrong when the folders are made.
+        let _given = Reserve::of(root).give_up();
     }
-    Ok(Deployment { generation: target.generation.clone(), workloads, volumes })
-}
-
-async fn image(images: &Images, reference: &str, watch: &Watch) -> Result<ImageRecord, Fault> {
-    let reference = Reference::parse(reference).map_err(|error| faults::of_reference(&error))?;
-    if let Some(held) = images.held(&reference).map_err(|error| faults::of_store(&error))? {
-        return Ok(held);
-    }
-    let resolved = images.resolve(&reference).await.map_err(|error| faults::of_image(&error))?;
-    images.pull(&resolved, watch).await.map_err(|error| faults::of_image(&error))
 }

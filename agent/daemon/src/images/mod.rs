@@ -1,19 +1,23 @@
 //! From a reference to an image in the store: registry and store joined, nothing decided that `core` can decide.
 
 mod mend;
+mod preflight;
 mod pull;
 mod resolve;
 
 use std::sync::Arc;
 
 use coracle_core::oci::{Digest, Platform, select};
+use coracle_core::preflight::Preflight;
 use coracle_host::files::{Lock, LockError};
 use coracle_host::registry::{self, RegistryClient, RegistryConfig, RegistryError, RegistryFiles};
 use coracle_host::store::{Store, StoreError};
 
 use crate::config::RegistrySettings;
+use crate::room::Keeper;
 
 pub(crate) use mend::Broken;
+pub(crate) use preflight::words;
 pub(crate) use resolve::Resolved;
 
 /// How registries are reached, from the agent's own settings and the ecosystem's files.
@@ -38,6 +42,8 @@ pub(crate) struct Images {
     pub(crate) store: Arc<Store>,
     /// What this board can execute, best first.
     pub(crate) can_run: Vec<Platform>,
+    /// Who makes room.
+    pub(crate) keeper: Arc<Keeper>,
     /// Layers at a time.
     pub(crate) concurrency: usize,
 }
@@ -121,6 +127,14 @@ pub(crate) enum ImageError {
         /// What is wrong, and in which document.
         reason: String,
     },
+    /// The disk has no room for it, known before anything was fetched.
+    #[error("no room for {image}: {}", words(figures))]
+    Room {
+        /// The image, or several.
+        image: String,
+        /// What it takes and what there is.
+        figures: Box<Preflight>,
+    },
     /// Nothing in it fits this board.
     #[error("failed to choose from image {image}")]
     Platform {
@@ -137,6 +151,7 @@ impl ImageError {
         match self {
             Self::Registry { source, .. } => source.retry() != registry::Retry::Never,
             Self::Store { source, .. } => source.retry() != coracle_host::store::Retry::Never,
+            Self::Room { .. } => true,
             Self::Document { .. } | Self::Platform { .. } => false,
         }
     }

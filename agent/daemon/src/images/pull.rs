@@ -50,6 +50,10 @@ impl Images {
                 missing.push((layer.clone(), *diff_id));
             }
         }
+        // Before any layer: a collection between two attempts then knows what the layers are for.
+        for bytes in [&resolved.top.bytes, &resolved.raw.bytes, &resolved.config_bytes] {
+            self.store.put_blob(bytes).map_err(stored)?;
+        }
         // The smallest first: a failure shows early.
         missing.sort_by_key(|(layer, _)| layer.size);
         stream::iter(missing)
@@ -57,10 +61,6 @@ impl Images {
             .buffer_unordered(self.concurrency.max(1))
             .try_collect::<Vec<u64>>()
             .await?;
-        let blobs = [&resolved.top.bytes, &resolved.raw.bytes, &resolved.config_bytes];
-        for bytes in blobs {
-            self.store.put_blob(bytes).map_err(stored)?;
-        }
         let record = ImageRecord {
             version: ImageRecord::VERSION,
             reference: image.clone(),

@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
+use coracle_core::oci::Digest;
 use nix::fcntl::{Flock, FlockArg};
 
 use super::error::{Attempt as _, Result};
@@ -136,6 +137,19 @@ impl Store {
         Ok(Begun { spec, draft, start: Start::New(Keeper::none()), at: 0, tally, shared })
     }
 
+    /// Bytes that these layers, by blob, hold on the disk already from attempts before.
+    ///
+    /// # Errors
+    /// [`super::StoreError::Io`].
+    pub fn begun_bytes(&self, blobs: &[Digest]) -> Result<u64> {
+        let mut bytes = 0_u64;
+        for blob in blobs {
+            let path = self.ingest().join(format!("{PREFIX}{}", blob.hex()));
+            bytes = bytes.saturating_add(allocated(&path).attempt("measure", &path)?);
+        }
+        Ok(bytes)
+    }
+
     /// Removes what is left in `ingest/`, but for layers that may be gone on with if `keep` says so; the count.
     pub(super) fn collect_drafts(&self, keep: bool) -> Result<u64> {
         let ingest = self.ingest();
@@ -164,6 +178,26 @@ impl Store {
         }
         Ok(count)
     }
+}
+
+/// Bytes of the blocks below `path`; none where nothing is, or is no longer.
+fn allocated(path: &Path) -> io::Result<u64> {
+    let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    let metadata = match fs::symlink_metadata(path) {
+        Err(error) if gone(&error) => return Ok(0),
+        other => other?,
+    };
+    let mut bytes = metadata.blocks().saturating_mul(512);
+    if metadata.is_dir() {
+        let entries = match fs::read_dir(path) {
+            Err(error) if gone(&error) => return Ok(bytes),
+            other => other?,
+        };
+        for entry in entries {
+            bytes = bytes.saturating_add(allocated(&entry?.path())?);
+        }
+    }
+    Ok(bytes)
 }
 
 /// When a layer that was begun last received something; `None` for anything else.

@@ -152,10 +152,7 @@ impl StoreError {
     }
 }
 
-/// No blocks, no quota or no inodes.
-pub(super) fn is_full(error: &io::Error) -> bool {
-    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-}
+pub(super) use crate::files::is_full;
 
 /// Names the attempt and the object of a failed call.
 pub(super) trait Attempt<T> {

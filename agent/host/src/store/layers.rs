@@ -93,13 +93,21 @@ impl Store {
         (record.version == LayerRecord::VERSION && record.diff_id == *diff_id).then_some(record)
     }
 
+    /// What is known of every layer; one whose record cannot be read is passed over.
+    ///
+    /// # Errors
+    /// [`StoreError::Io`].
+    pub fn layer_records(&self) -> Result<Vec<LayerRecord>> {
+        let layers = self.names(&self.layers())?;
+        Ok(layers.iter().filter_map(|diff_id| self.layer(diff_id)).collect())
+    }
+
     /// Bytes in the files of all layers.
     ///
     /// # Errors
     /// [`StoreError::Io`].
     pub fn unpacked_bytes(&self) -> Result<u64> {
-        let layers = self.names(&self.layers())?;
-        Ok(layers.iter().filter_map(|diff_id| self.layer(diff_id)).map(|layer| layer.unpacked_bytes).sum())
+        Ok(self.layer_records()?.iter().map(|layer| layer.unpacked_bytes).sum())
     }
 
     /// The directory that overlayfs takes as a lower one.

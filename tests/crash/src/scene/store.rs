@@ -63,8 +63,9 @@ pub fn record(exe: &Path, registry: &Registry, dir: &Path) -> io::Result<Recordi
     step("pull of shared layers", &["pull", &other], held(&[(&app, one_is), (&other, shared_is)]))?;
     next.push(&registry.host(), "app", Some("1"), Form::Oci)?;
     step("pull of a tag that moved", &["pull", &app], held(&[(&app, next_is), (&other, shared_is)]))?;
-    step("prune", &["prune"], held(&[]))?;
-    step("pull after it", &["pull", &app], held(&[(&app, next_is)]))?;
+    step("pin", &["images", "pin", &other], held(&[(&app, next_is), (&other, shared_is)]))?;
+    step("prune", &["prune"], held(&[(&other, shared_is)]))?;
+    step("pull after it", &["pull", &app], held(&[(&app, next_is), (&other, shared_is)]))?;
     faithful(&recorder, &root, &dir.join("faithful"))?;
     Ok(Recording::new("store", recorder.births, recorder.ops, segments, known))
 }

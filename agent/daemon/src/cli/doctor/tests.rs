@@ -29,7 +29,13 @@ fn sound() -> Facts {
         seccomp_profile: Some("/usr/share/containers/seccomp.json".into()),
         state_dir: "/var/lib/coracle".into(),
         agent_running: Some(true),
-        space: Ok(Space { total_bytes: 8 << 30, free_bytes: 4 << 30, keeping: Keeping::Disk }),
+        space: Ok(Space {
+            total_bytes: 8 << 30,
+            free_bytes: 4 << 30,
+            free_files: None,
+            block_bytes: 4096,
+            keeping: Keeping::Disk,
+        }),
         machine_id: Some("0123456789abcdef0123456789abcdef\n".to_owned()),
         device_id: "board".to_owned(),
         trust: Trusted::Keys("for deploy this board wants 1 of the keys 0123".to_owned()),
@@ -65,7 +71,9 @@ fn check(name: &str, verdict: Verdict, says: &str, spoil: impl FnOnce(&mut Facts
 fn each_fault_is_found_alone_and_comes_with_what_to_do() {
     use Verdict::{Fail, Warn};
     let refused = || Attempt::Refused("no such device".to_owned());
-    let space = |free_bytes, keeping| Ok(Space { total_bytes: 8 << 30, free_bytes, keeping });
+    let space = |free_bytes, keeping| {
+        Ok(Space { total_bytes: 8 << 30, free_bytes, free_files: None, block_bytes: 4096, keeping })
+    };
     check("root", Warn, "sudo", |it| it.root = false);
     check("kernel", Warn, "5.6", |it| it.kernel.release = "4.19.0".to_owned());
     check("overlayfs", Fail, "CONFIG_OVERLAY_FS", |it| it.kernel.overlay = refused());
