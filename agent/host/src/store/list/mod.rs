@@ -45,7 +45,7 @@ pub struct Looked {
     pub entries: u64,
     /// Bytes of files that were read.
     pub bytes: u64,
-    /// What is wrong, the first [`DAMAGE_MAX`] of it.
+    /// What is wrong, the first `DAMAGE_MAX` of it.
     pub damage: Vec<Damage>,
     /// How much is wrong in all.
     pub damaged: u64,
