@@ -93,9 +93,18 @@ fn complete(place: &Path, image: &Value, layers: &[String]) -> Result<(), String
         .map_or(Ok(()), |layer| Err(format!("layer {layer}")))
 }
 
-/// The first path that is not the same in both.
-fn difference(a: &Tree, b: &Tree) -> Option<PathBuf> {
-    a.keys().chain(b.keys()).find(|path| a.get(*path) != b.get(*path)).cloned()
+/// The first path of a published layer that is not as it must be. What the layer came by may still lie beside its tree:
+/// it is cleared away after the publication, at the latest by the next start.
+fn difference(whole: &Tree, found: &Tree) -> Option<PathBuf> {
+    let of_layer = |path: &&PathBuf| {
+        !path.as_os_str().is_empty() && (path.starts_with("tree") || whole.contains_key(*path))
+    };
+    whole
+        .keys()
+        .chain(found.keys())
+        .filter(of_layer)
+        .find(|path| whole.get(*path) != found.get(*path))
+        .cloned()
 }
 
 fn names(folder: &Path) -> io::Result<Vec<String>> {
