@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use coracle_core::fault::{Code, Fault};
+use coracle_core::ident::WorkloadId;
 use coracle_core::oci::Digest;
 use coracle_core::retry::Loss;
 use coracle_core::rollout::{Rollout, State, Target};
@@ -136,6 +137,16 @@ pub(crate) fn passed(before: &Rollout, after: &Rollout) {
 /// The good deployment could not be kept running.
 pub(crate) fn not_kept(fault: &Fault) {
     error!(code = fault.code.wire(), "the deployment does not run as it should: {}", fault.message());
+}
+
+/// The checks of a workload say that it is not well any more.
+pub(crate) fn unhealthy(id: &WorkloadId, why: Option<&str>) {
+    warn!(workload = %id, why, "a workload is unhealthy");
+}
+
+/// The checks of such a workload pass again.
+pub(crate) fn healthy_again(id: &WorkloadId) {
+    info!(workload = %id, "a workload is healthy again");
 }
 
 /// Something in the store is not what was put there; the agent fetches it again.

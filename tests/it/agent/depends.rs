@@ -127,6 +127,38 @@ fn a_job_that_fails_takes_its_generation_back_and_is_named() {
 }
 
 #[test]
+fn a_service_that_falls_ill_after_its_trial_is_told_and_left_alone() {
+    let (broker, registry) = (broker(), FaultRegistry::start());
+    registry.put_image("app", "1", &idle("one"));
+    let mut bench = Bench::start(&broker, &registry.host(), "ill");
+    let check =
+        json!({"test": "test ! -e /data/ill || { echo sick; false; }", "interval": "200ms", "retries": 2});
+    let web = json!({"image": registry.reference("app:1"), "volumes": ["data:/data"], "healthcheck": check});
+    let site = json!({"site": {"services": {"web": web}, "volumes": {"data": {}}}});
+    bench.deploy(&broker, &Desired::new("ill", 1, site));
+    let process = bench.process("site.web");
+    let told = |health: &str| {
+        bench.until_said("state", |state| {
+            let web = &state["running"]["projects"]["site"]["services"]["web"];
+            web["health"] == health && state["deployment"]["status"] == "SUCCEEDED"
+        })
+    };
+    told("healthy");
+    fs::write(data(&bench, "ill"), "").unwrap();
+    let state = told("unhealthy");
+    let site = &state["running"]["projects"]["site"];
+    let why = "failed with exit code 1: sick";
+    assert_eq!((&site["health"], &site["services"]["web"]["why"]), (&json!("unhealthy"), &json!(why)));
+    assert_eq!(bench.process("site.web"), process, "it was touched");
+    fs::remove_file(data(&bench, "ill")).unwrap();
+    eventually(PATIENCE, || {
+        let log = bench.board.agent().unwrap().output();
+        let both = log.contains("a workload is unhealthy") && log.contains("a workload is healthy again");
+        if both { Ok(()) } else { Err(log) }
+    });
+}
+
+#[test]
 fn checks_go_on_without_the_agent() {
     let (broker, registry) = (broker(), FaultRegistry::start());
     registry.put_image("app", "1", &idle("one"));

@@ -149,6 +149,9 @@ impl Outbox {
     pub(super) fn saw(&mut self, workloads: Vec<Seen>) {
         let same = workloads.len() == self.workloads.len()
             && workloads.iter().zip(&self.workloads).all(|(new, old)| new.same_as(old));
+        for new in &workloads {
+            new.log_health(&self.workloads);
+        }
         self.workloads = workloads;
         if !same {
             self.soon(DEBOUNCE);

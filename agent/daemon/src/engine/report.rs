@@ -17,6 +17,8 @@ use coracle_host::supervise::{self, Phase};
 use coracle_host::{clock, disk, files, telemetry};
 use serde_json::Value;
 
+use crate::events;
+
 use crate::scrub::News;
 
 /// What is told of a board that takes, or once took, unsigned documents.
@@ -64,6 +66,22 @@ impl Seen {
             seen
         };
         told(self) == told(other)
+    }
+
+    /// Logs a turn of its health since it was among `before`.
+    pub(super) fn log_health(&self, before: &[Self]) {
+        let key = |seen: &Self| (seen.status.id.clone(), seen.status.beside);
+        let before = before.iter().find(|seen| key(seen) == key(self));
+        let state = |seen: &Self| seen.status.health.as_ref().map(|checked| checked.state);
+        match (before.and_then(state), state(self)) {
+            (Some(Checks::Unhealthy), Some(Checks::Unhealthy)) => {}
+            (_, Some(Checks::Unhealthy)) => {
+                let why = self.status.health.as_ref().and_then(|checked| checked.why.as_deref());
+                events::unhealthy(&self.status.id, why);
+            }
+            (Some(Checks::Unhealthy), Some(Checks::Healthy)) => events::healthy_again(&self.status.id),
+            (_, Some(Checks::Healthy | Checks::Starting) | None) => {}
+        }
     }
 }
 
