@@ -25,8 +25,8 @@ const OLD: &str = "old";
 /// A new version that is bad.
 struct Bad {
     what: &'static str,
-    /// The code that the board has to report.
-    code: &'static str,
+    /// The codes of which the board has to report one.
+    codes: &'static str,
     /// What its shell does, in which `$serve` answers the callers from then on.
     script: &'static str,
     /// The rest of its service.
@@ -35,6 +35,7 @@ struct Bad {
 
 /// What one of them came to.
 struct Outcome {
+    code: String,
     silent: Duration,
     answers: Duration,
     told: Duration,
@@ -42,7 +43,7 @@ struct Outcome {
 
 /// All the ways; `free` is a port that nobody listens on, `port` the one that callers use.
 fn bad(port: u16, free: u16) -> Vec<Bad> {
-    let row = |what, code, script, keys| Bad { what, code, script, keys };
+    let row = |what, codes, script, keys| Bad { what, codes, script, keys };
     let probe =
         |port: u16, retries: u32| json!({"tcp": {"port": port}, "interval": "500ms", "retries": retries});
     let count = "n=$(cat /n || echo 0); echo $((n + 1)) > /n; exit $((n % 2))";
@@ -51,8 +52,13 @@ fn bad(port: u16, free: u16) -> Vec<Bad> {
     vec![
         row("program missing", "START", "", json!({"command": ["/nowhere"]})),
         row("ends at once", "EXITED", "exit 1", json!({"restart": "no"})),
-        row("crash loop", "EXITED", "exit 1", json!({})),
-        row("serves, then crashes, again and again", "EXITED", "$serve; sleep 0.3; exit 1", json!({})),
+        row("crash loop", "EXITED or UNHEALTHY", "exit 1", json!({})),
+        row(
+            "serves, then crashes, again and again",
+            "EXITED or UNHEALTHY",
+            "$serve; sleep 0.3; exit 1",
+            json!({}),
+        ),
         row(
             "never healthy, by its retries",
             "UNHEALTHY",
@@ -101,7 +107,7 @@ pub fn command(given: &[String]) -> io::Result<()> {
     let watch = broker.watch(DEVICE)?;
     let operator = broker.publisher(&format!("{ROOT}/d/{DEVICE}/desired"))?;
     board.start()?;
-    let mut scene = Scene { port, operator, watch, generation: 0, new: String::new() };
+    let mut scene = Scene { port, operator, watch, generation: 0, new: String::new(), since: Value::Null };
     let old = publish(&registry, port, OLD)?;
     scene.new = publish(&registry, port, "new")?;
     scene.begin(&old)?;
@@ -118,7 +124,7 @@ pub fn command(given: &[String]) -> io::Result<()> {
                     println!(
                         "{:<38} {:<15} nobody answered for {:>4} ms, the old one answers after {:>5} ms, told after {:>5} ms",
                         bad.what,
-                        bad.code,
+                        outcome.code,
                         ms(outcome.silent),
                         ms(outcome.answers),
                         ms(outcome.told)
@@ -162,6 +168,8 @@ struct Scene {
     generation: u64,
     /// The image of every new version.
     new: String,
+    /// Since when the old version ran, as it was reported last.
+    since: Value,
 }
 
 impl Scene {
@@ -202,21 +210,24 @@ impl Scene {
         let state = self.until(&["ROLLED_BACK", "SUCCEEDED", "FAILED", "BROKEN", "REJECTED"])?;
         let told = sent.elapsed();
         let deployment = &state["deployment"];
-        let found = (&deployment["status"], &deployment["error"]["code"]);
-        if found != (&json!("ROLLED_BACK"), &json!(bad.code)) {
-            return Err(io::Error::other(format!("ended as {} with {}", found.0, deployment["error"])));
+        let code = deployment["error"]["code"].as_str().unwrap_or_default().to_owned();
+        if deployment["status"] != "ROLLED_BACK" || !bad.codes.split(" or ").any(|wanted| wanted == code) {
+            let (status, error) = (&deployment["status"], &deployment["error"]);
+            return Err(io::Error::other(format!("ended as {status} with {error}")));
         }
-        let remembered = json!({"gen": self.generation, "code": bad.code});
+        let remembered = json!({"gen": self.generation, "code": code});
         if !state["bad"].as_array().is_some_and(|bad| bad.contains(&remembered)) {
             return Err(io::Error::other(format!("is not remembered as bad: {}", state["bad"])));
         }
         let answers = wait(|| caller.spells().pop().filter(|last| last.answer == OLD))?;
         let since = caller.silent_until().map_or(answers.from, |end| end.max(answers.from));
         let (silent, answers) = (caller.silence(), since.saturating_duration_since(sent));
-        if bad.keys.get("deploy").is_some() && !silent.is_zero() {
-            return Err(io::Error::other(format!("nobody answered for {} ms", silent.as_millis())));
+        let since = state["running"]["projects"]["site"]["services"]["web"]["since"].clone();
+        let before = std::mem::replace(&mut self.since, since);
+        if bad.keys.get("deploy").is_some() && before != self.since {
+            return Err(io::Error::other("the old one was started again"));
         }
-        Ok(Outcome { silent, answers, told })
+        Ok(Outcome { code, silent, answers, told })
     }
 }
 
