@@ -4,7 +4,7 @@ use std::io;
 use std::process::Command;
 use std::time::Instant;
 
-use crate::{booted, build, deny, powercut, repair, setup, sim, tidy};
+use crate::{booted, build, deny, links, powercut, repair, setup, sim, tidy};
 
 type Step = (&'static str, fn() -> io::Result<()>);
 
@@ -23,6 +23,7 @@ const STEPS: &[Step] = &[
     ("systemd", || booted::command(&[])),
     ("powercut", || powercut::command(&powercut::SHORT.map(String::from))),
     ("crash", || own(&["crash", "--short"])),
+    ("links", || links::command(&["--short".to_owned()])),
     ("repair", || repair::command(&[])),
     ("disks", || own(&["crash", "--board", "--step", "40"])),
     ("badupdate", || own(&["badupdate"])),

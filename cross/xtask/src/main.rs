@@ -13,6 +13,7 @@ mod demo;
 mod deny;
 mod emulated;
 mod interrupt;
+mod links;
 mod namespace;
 mod powercut;
 mod repair;
@@ -60,6 +61,11 @@ const COMMANDS: &[Command] = &[
         "repair",
         "flip bytes of a large store and have them found and repaired; --flips N --seed S",
         repair::command,
+    ),
+    (
+        "links",
+        "pull over slow, lossy and broken links, and with the puller killed, and count the bytes; --short",
+        links::command,
     ),
     ("build", "build the static release binary, for amd64 or a triple of cross/targets.toml", build::command),
     ("size", "build it and hold it against its budget", build::size),

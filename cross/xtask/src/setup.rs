@@ -35,7 +35,8 @@ const TESTS: &[Need] = &[
     need("openssl", "openssl", "makes certificates"),
     need("mkfs.ext4", "e2fsprogs", "small disks to fill and to count writes on"),
     need("setfattr", "attr", "extended attributes to compare"),
-    need("ip", "iproute2", "network namespaces"),
+    need("ip", "iproute2", "network namespaces, and how fast their links are"),
+    need("iptables", "iptables", "links that lose packets"),
     need("systemd-analyze", "systemd", "verifies units"),
     need("strace", "strace", "shows what the agent does to its disk"),
     need(

@@ -27,6 +27,7 @@ pub(super) fn quick(registry: &FaultRegistry) -> RegistryConfig {
         insecure: vec![registry.host()],
         timeouts: Timeouts { connect: Duration::from_secs(5), read: READ_TIMEOUT, ..Timeouts::default() },
         retry: RetryPolicy {
+            patience: Duration::ZERO,
             attempts: 3,
             backoff: |_| Duration::from_millis(1),
             limited_min: Duration::from_millis(1),

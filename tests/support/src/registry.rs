@@ -83,6 +83,18 @@ impl Registry {
         self.dir.join("ca.crt")
     }
 
+    /// Starts another registry with the same content, by way of `wrapper`; `host` is where it listens there.
+    pub fn again_under(&self, wrapper: &[&str], host: &str) -> io::Result<Running> {
+        let settings = self.dir.join("again.yml");
+        let own = format!("addr: 127.0.0.1:{}", self.port);
+        let text = configuration(&self.dir, self.port, Asks::default());
+        fs::write(&settings, text.replace(&own, &format!("addr: {host}")))?;
+        let (program, words) = wrapper.split_first().ok_or(io::ErrorKind::InvalidInput)?;
+        let mut command = Command::new(program);
+        command.args(words).args(["docker-registry", "serve"]).arg(&settings);
+        Running::start("docker-registry", &mut command, &self.dir.join("again.log"))
+    }
+
     /// What it logged: one line a request.
     pub fn log(&self) -> String {
         self.process.output()
