@@ -4,6 +4,7 @@
 //! the environment or a random source. Facts come in as values; decisions go out as values.
 
 pub mod board;
+pub mod bucket;
 pub mod bundle;
 pub mod command;
 pub mod compose;

@@ -338,6 +338,8 @@ pub struct Progress {
     pub total: u64,
     /// The same in percent.
     pub percent: u64,
+    /// Compressed bytes that came more than once, earlier attempts included.
+    pub refetched: u64,
 }
 
 /// The retained `up` document.

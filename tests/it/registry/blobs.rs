@@ -192,3 +192,40 @@ async fn a_small_blob_is_proven_and_bounded() {
     says(&error, "size", &["longer than 8388608 bytes"]);
     assert_eq!(registry.requests().len(), asked, "what is too long is not asked for");
 }
+
+#[tokio::test]
+async fn all_blobs_together_keep_to_the_speed_that_was_set() {
+    let registry = FaultRegistry::start();
+    let (one, two) = (content(200_000), content(199_999));
+    let digests = [registry.put_blob(&one), registry.put_blob(&two)];
+    let client = client(quick(&registry));
+    // Beyond the burst of half a second, 400 KB at 200 KB/s take a second and a half.
+    client.bound_speed(200_000);
+    let reference = reference(&registry, "app");
+    let [first, second] = digests.each_ref();
+    let (first, second) = (descriptor(first, one.len()), descriptor(second, two.len()));
+    let began = std::time::Instant::now();
+    let (a, b) = tokio::join!(stream(&client, &reference, &first), stream(&client, &reference, &second));
+    assert!(began.elapsed() >= Duration::from_millis(1450), "{:?}", began.elapsed());
+    assert!(a.1 == one && b.1 == two);
+    assert_eq!((a.0.unwrap().refetched, b.0.unwrap().refetched), (0, 0));
+    client.bound_speed(0);
+    let began = std::time::Instant::now();
+    stream(&client, &reference, &first).await.0.unwrap();
+    assert!(began.elapsed() < Duration::from_millis(900), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn a_link_that_is_down_for_a_while_is_waited_for_once_something_came() {
+    for (patience, whole) in [(Duration::from_secs(60), true), (Duration::ZERO, false)] {
+        let registry = FaultRegistry::start();
+        let digest = registry.put_blob(&content(SIZE));
+        registry.script(On::get("/blobs/"), Times::Next(1), Fault::Truncate { after: 300_000 });
+        registry.script(On::get("/blobs/"), Times::Next(9), Fault::Truncate { after: 0 });
+        let mut config = quick(&registry);
+        config.retry.patience = patience;
+        let (result, _) =
+            stream(&client(config), &reference(&registry, "app"), &descriptor(&digest, SIZE)).await;
+        assert_eq!(result.is_ok(), whole, "{patience:?}: {result:?}");
+    }
+}

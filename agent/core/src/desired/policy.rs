@@ -41,8 +41,8 @@ pub struct Policy {
 impl Policy {
     /// Reads `policy`; `id` is the seed where none is written.
     pub(super) fn parse(mut fields: Fields, id: &str) -> Result<Self, Fault> {
-        let download_outside_window = download(fields.object("download")?)?;
-        let gate = gates(&mut fields, id, download_outside_window)?;
+        let download = download(fields.object("download")?)?;
+        let gate = gates(&mut fields, id, download)?;
         let path = fields.path("priority");
         let priority = match fields.take("priority") {
             None => 0,
@@ -62,17 +62,16 @@ impl Policy {
     }
 }
 
-fn download(mut fields: Fields) -> Result<bool, Fault> {
+/// Whether it may come outside a window, and how many bytes a second it may take.
+fn download(mut fields: Fields) -> Result<(bool, u64), Fault> {
     let outside_window = fields.flag("outsideWindow")?.unwrap_or(false);
-    // Refused and not passed over: a document that asks for a bound counts on it.
-    if fields.number("maxBps", 0, u64::MAX)?.is_some_and(|most| most > 0) {
-        return Err(schema(&fields.path("maxBps"), "is not 0: a bound on downloads is not built yet"));
-    }
+    let max_bps = fields.number("maxBps", 0, u64::MAX)?.unwrap_or(0);
     fields.end()?;
-    Ok(outside_window)
+    Ok((outside_window, max_bps))
 }
 
-fn gates(fields: &mut Fields, id: &str, download_outside_window: bool) -> Result<gate::Policy, Fault> {
+fn gates(fields: &mut Fields, id: &str, download: (bool, u64)) -> Result<gate::Policy, Fault> {
+    let (download_outside_window, max_bps) = download;
     let mode = match fields.text("mode")?.as_deref() {
         None | Some("soft") => Mode::Soft,
         Some("force") => Mode::Force,
@@ -104,6 +103,7 @@ fn gates(fields: &mut Fields, id: &str, download_outside_window: bool) -> Result
         download_outside_window,
         hold: fields.flag("hold")?.unwrap_or(false),
         free_bytes: 0,
+        max_bps,
     })
 }
 

@@ -19,7 +19,7 @@ fn document() -> Value {
             "mode": "soft", "priority": 10, "percent": 12.5, "seed": "01J9-s", "spread": 900, "notBefore": null,
             "deadline": 1_789_400_000_u64,
             "windows": [{"days": ["Sat", "Sun"], "start": "23:30", "minutes": 60, "tz": "UTC"}],
-            "download": {"outsideWindow": true, "maxBps": 0},
+            "download": {"outsideWindow": true, "maxBps": 125_000},
             "health": 120, "soak": 300, "attempts": 3, "onFailure": "rollback", "hold": false,
         },
         "requires": {"agent": ">=0.1, <9", "freeBytes": 1000, "platform": ["linux/arm/v7", "linux/arm64"]},
@@ -132,6 +132,7 @@ fn a_whole_document_is_read() {
         zone: Zone::default(),
     };
     assert_eq!((&gate.windows, gate.download_outside_window), (&vec![window], true));
+    assert_eq!(gate.max_bps, 125_000);
     assert_eq!((desired.policy.priority, desired.policy.soak_s), (10, 300));
     assert_eq!(desired.projects.len(), 1);
     assert_eq!(desired.generation().scope, "g/canary");
@@ -173,7 +174,7 @@ fn a_mistake_is_named_with_its_path() {
     check_refused(&with("/policy/attempts", 0.into()), Code::Schema, "policy.attempts ");
     check_refused(&with("/policy/onFailure", "panic".into()), Code::Schema, "policy.onFailure ");
     check_refused(&with("/policy/download", json!({"maxBpz": 1})), Code::Schema, "policy.download.maxBpz ");
-    check_refused(&with("/policy/download/maxBps", 9.into()), Code::Schema, "policy.download.maxBps ");
+    check_refused(&with("/policy/download/maxBps", (-9).into()), Code::Schema, "policy.download.maxBps ");
     for (key, value) in [("start", "24:00"), ("start", "7:30"), ("start", "+7:30"), ("tz", "../etc")] {
         let path = format!("/policy/windows/0/{key}");
         check_refused(&with(&path, value.into()), Code::Schema, &format!("policy.windows[0].{key} "));

@@ -42,6 +42,9 @@ pub struct Policy {
     /// Bytes that must be free on the store's disk before the download; 0 for any.
     #[serde(default)]
     pub free_bytes: u64,
+    /// Bytes a second that the download may take; 0 for no bound.
+    #[serde(default)]
+    pub max_bps: u64,
 }
 
 /// How binding a policy is.

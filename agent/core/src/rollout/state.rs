@@ -52,6 +52,7 @@ pub enum Again {
 
 /// What a roll back leaves behind.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[allow(clippy::large_enum_variant, reason = "a board has one of them")]
 pub enum Leaving {
     /// A candidate that failed its trial.
     #[serde(rename = "target")]

@@ -192,6 +192,9 @@ pub(super) struct Pull {
     /// Only show what would be fetched and written, and whether the disk has room for it.
     #[arg(long)]
     pub(super) dry_run: bool,
+    /// Take at most so many bytes a second over the link, for all layers together.
+    #[arg(long, value_name = "BYTES")]
+    pub(super) max_bps: Option<u64>,
     /// Show no progress.
     #[arg(short, long)]
     pub(super) quiet: bool,

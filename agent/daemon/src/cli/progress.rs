@@ -51,7 +51,7 @@ impl Screen {
     fn take(&mut self, step: &Step) {
         let (digest, progress) = match *step {
             Step::Present(digest) => (digest, Progress::Present),
-            Step::Layer { digest, done, total } => (digest, Progress::Coming { done, total }),
+            Step::Layer { digest, done, total, .. } => (digest, Progress::Coming { done, total }),
             Step::Unpacked(layer) => (layer.digest, Progress::Unpacked(layer.unpacked)),
         };
         match self.layers.iter_mut().find(|(known, _)| *known == digest) {

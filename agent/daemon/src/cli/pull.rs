@@ -20,6 +20,7 @@ pub(super) fn pull(settings: &Settings, args: &Pull) -> Result<Exit, Failure> {
     if args.dry_run {
         return dry_run(&images, args);
     }
+    images.registry.bound_speed(args.max_bps.unwrap_or(0));
     let (watch, moved) = counted(progress::watch(args.quiet || args.json));
     let (record, figures) = context::run(admitted(&images, &args.reference, &watch))?;
     let moved = moved.lock().map(|moved| *moved).unwrap_or_default();

@@ -42,8 +42,8 @@ const REPLY_EXPIRY: Duration = Duration::from_secs(LIFE_S_MAX);
 /// Sequence numbers of one start of the agent; the next start begins above them. Both stay exact in JSON.
 const SEQUENCES: u64 = 1_000_000;
 
-/// Layers that are coming: compressed bytes so far and in all.
-type Pulling = Arc<Mutex<Vec<(Digest, u64, u64)>>>;
+/// Layers that are coming: compressed bytes so far, in all, and more than once.
+type Pulling = Arc<Mutex<Vec<(Digest, [u64; 3])>>>;
 
 /// Who tells.
 pub(crate) struct Outbox {
@@ -105,13 +105,13 @@ impl Outbox {
         let pulling = Arc::clone(&self.pulling);
         Arc::new(move |step| {
             let Ok(mut layers) = pulling.lock() else { return };
-            let (digest, done, total) = match step {
+            let (digest, figures) = match step {
                 Step::Present(_) | Step::Unpacked(_) => return,
-                Step::Layer { digest, done, total } => (digest, done, total),
+                Step::Layer { digest, done, total, refetched } => (digest, [done, total, refetched]),
             };
-            match layers.iter_mut().find(|(known, ..)| *known == digest) {
-                Some(layer) => *layer = (digest, done, total),
-                None => layers.push((digest, done, total)),
+            match layers.iter_mut().find(|(known, _)| *known == digest) {
+                Some(layer) => layer.1 = figures,
+                None => layers.push((digest, figures)),
             }
         })
     }
@@ -315,10 +315,11 @@ impl Outbox {
 
     fn progress(&mut self) {
         let Ok(layers) = self.pulling.lock().map(|layers| layers.clone()) else { return };
-        let sum = |of: fn(&(Digest, u64, u64)) -> u64| layers.iter().map(of).sum::<u64>();
-        let (bytes, total) = (sum(|layer| layer.1), sum(|layer| layer.2));
+        let [bytes, total, refetched] =
+            layers.iter().fold([0; 3], |[a, b, c], (_, [x, y, z])| [a + x, b + y, c + z]);
         let percent = (bytes * 100).checked_div(total).unwrap_or(0);
-        let progress = Progress { schema: "progress/v1", ts: clock::wall(), bytes, total, percent };
+        let progress =
+            Progress { schema: "progress/v1", ts: clock::wall(), bytes, total, percent, refetched };
         self.publish(Publish {
             topic: self.topics.own("progress"),
             payload: Bytes::from(reported::written(&progress)),

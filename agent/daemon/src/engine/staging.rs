@@ -19,6 +19,7 @@ pub(super) async fn stage(
     target: &Target,
     watch: &Watch,
 ) -> Result<(Deployment, Lock), Fault> {
+    images.registry.bound_speed(target.gates.max_bps);
     let resolved = resolve(images, target).await?;
     // All images of the deployment have to fit together, and that is known before the first byte.
     let wanted: Vec<&Resolved> = resolved.values().collect();

@@ -77,6 +77,8 @@ pub(crate) enum Step {
         done: u64,
         /// Compressed bytes in all.
         total: u64,
+        /// Compressed bytes that came more than once, earlier attempts included.
+        refetched: u64,
     },
     /// The layer is in the store now.
     Unpacked(Layer),

@@ -141,8 +141,10 @@ impl Images {
         let (sink, source) = mpsc::channel(PIECES);
         let unpacking = unpack(Arc::clone(&self.store), digest, begun, arrival, source);
         let fetching = self.registry.stream_blob(reference, &layer, from, sink, |progress| {
-            tally.received(progress.bytes - from + progress.refetched);
-            watch(Step::Layer { digest, done: progress.bytes, total });
+            let came = progress.bytes - from + progress.refetched;
+            tally.received(came);
+            let refetched = (tally.before() + came).saturating_sub(progress.bytes);
+            watch(Step::Layer { digest, done: progress.bytes, total, refetched });
         });
         let (fetched, unpacked) = tokio::join!(fetching, unpacking);
         match (fetched, unpacked) {

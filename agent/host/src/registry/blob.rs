@@ -25,6 +25,7 @@ use super::endpoint::{Endpoint, Scheme};
 use super::error::{Cause, cut};
 use super::guard::guarded;
 use super::small::USER_AGENT;
+use super::throttle::Throttle;
 use super::trust;
 
 /// Clients kept; one for each registry, repository and token in use.
@@ -62,6 +63,7 @@ pub(super) struct Transfer<'a, P> {
     /// Bytes in the sink: where the next range starts.
     pub(super) offset: u64,
     pub(super) refetched: u64,
+    pub(super) throttle: &'a Throttle,
     pub(super) sink: &'a Sender<Bytes>,
     pub(super) on_progress: P,
 }
@@ -232,6 +234,7 @@ impl<P: FnMut(Progress)> Transfer<'_, P> {
                 self.offset += fresh;
             }
             (self.on_progress)(Progress { bytes: self.offset, size: self.size, refetched: self.refetched });
+            self.throttle.pass(piece.len()).await;
         }
         if self.offset == self.size {
             Ok(())

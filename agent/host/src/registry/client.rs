@@ -14,6 +14,7 @@ use super::endpoint::Endpoint;
 use super::error::{Attempt, Cause, RegistryError};
 use super::retry::Tries;
 use super::small::{Answer, Request, Web};
+use super::throttle::Throttle;
 use super::trust;
 
 /// Bytes that a connection must bring for its end not to count as a failure.
@@ -27,6 +28,7 @@ pub struct RegistryClient {
     web: Web,
     auth: Auth,
     blobs: Blobs,
+    throttle: Throttle,
 }
 
 /// A manifest or index as it came; its digest is that of its bytes.
@@ -54,7 +56,18 @@ impl RegistryClient {
     /// None today; what is wrong with certificates shows at the first registry that needs them.
     pub fn new(config: RegistryConfig) -> Result<Self, RegistryError> {
         trust::install_provider();
-        Ok(Self { config, web: Web::new(), auth: Auth::new(), blobs: Blobs::new() })
+        Ok(Self {
+            config,
+            web: Web::new(),
+            auth: Auth::new(),
+            blobs: Blobs::new(),
+            throttle: Throttle::new(),
+        })
+    }
+
+    /// Holds all blobs together to so many bytes a second from now on; 0 for no bound.
+    pub fn bound_speed(&self, bytes_per_second: u64) {
+        self.throttle.set(bytes_per_second);
     }
 
     /// The manifest or index of `reference`: by its digest where it has one, else by its tag.
@@ -133,6 +146,7 @@ impl RegistryClient {
             size: descriptor.size,
             offset: from,
             refetched: 0,
+            throttle: &self.throttle,
             sink: &sink,
             on_progress,
         };

@@ -22,6 +22,7 @@ mod error;
 mod guard;
 mod retry;
 mod small;
+mod throttle;
 mod trust;
 
 pub use blob::{Progress, Transferred};
