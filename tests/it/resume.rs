@@ -19,7 +19,7 @@ use coracle_test_support::tree::{self, Look};
 use crate::unpack::{features, spec};
 
 /// Often enough that a small archive has many.
-const OFTEN: Interval = Interval { bytes: 3000, time: Duration::MAX, bytes_min: 0 };
+const OFTEN: Interval = Interval { bytes: 3000, time_min: Duration::ZERO, time: Duration::MAX, bytes_min: 0 };
 
 /// Bytes that no compression makes smaller, so that there are many blocks.
 pub(crate) fn noise(seed: u64, length: usize) -> Vec<u8> {

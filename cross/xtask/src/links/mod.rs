@@ -18,7 +18,7 @@ use self::network::{Network, SERVER};
 use crate::{interrupt, setup, words};
 
 /// Compressed bytes between two checkpoints: what may come again after a kill.
-const INTERVAL: u64 = 4 << 20;
+const INTERVAL: u64 = 8 << 20;
 /// Manifests, heads of answers, and segments that came twice because their receipt was lost.
 const SLACK: u64 = 96 << 10;
 /// What a killed process had received and not looked at, and what came while its checkpoint was made durable.
@@ -103,7 +103,7 @@ fn judge(row: &Row, pulled: &Pulled) -> io::Result<()> {
     let ratio = arrived as f64 / layer as f64;
     let (bound, words) = match row.event {
         Event::Killed => {
-            ((layer / 10).max(INTERVAL + UNDER_WAY) + SLACK, "1.10, or one interval of 4 MiB again")
+            ((layer / 10).max(INTERVAL + UNDER_WAY) + SLACK, "1.10, or one interval of 8 MiB again")
         }
         Event::Nothing | Event::Cut(_) | Event::Swallowed(_) => (layer / 20, "1.05"),
     };
