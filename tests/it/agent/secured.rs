@@ -9,7 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::bench::{Bench, command, exe, idle};
-use super::document::{Desired, site};
+use super::document::{Desired, now, site};
 use coracle_test_support::agent::{Board, Settings};
 use coracle_test_support::broker::{Broker, BrokerOptions, KeyForm};
 use coracle_test_support::faults::FaultRegistry;
@@ -66,10 +66,15 @@ fn a_board_with_a_certificate_is_updated_over_tls_and_learns_of_new_keys() {
         client_certificates: true,
         // What a board may do by the contract, and the bench everything.
         acl: [
-            "pattern write coracle/v1/d/%u/#",
+            "pattern write coracle/v1/d/%u/state",
+            "pattern write coracle/v1/d/%u/up",
+            "pattern write coracle/v1/d/%u/event",
+            "pattern write coracle/v1/d/%u/progress",
+            "pattern write coracle/v1/d/%u/reply/+",
             "pattern read coracle/v1/d/%u/desired",
             "pattern read coracle/v1/d/%u/up",
             "pattern read coracle/v1/trust",
+            "pattern read coracle/v1/d/%u/cmd/+",
             "user bench",
             "topic readwrite #",
         ]
@@ -106,4 +111,8 @@ fn a_board_with_a_certificate_is_updated_over_tls_and_learns_of_new_keys() {
     let bytes = sign::envelope(TRUST, next.as_bytes(), &[&root]).unwrap();
     broker.publish_retained("coracle/v1/trust", &bytes).unwrap();
     bench.until_said("state", |state| state["agent"]["trustCounter"] == 2);
+    let replies = broker.watch("coracle/v1/d/secured/reply/+").unwrap();
+    let command = json!({"schema": "command/v1", "id": "a", "iat": now(), "exp": now() + 60});
+    broker.publish("coracle/v1/d/secured/cmd/refresh", command.to_string().as_bytes(), false).unwrap();
+    replies.next(|seen| seen.text().contains("\"ok\":true")).unwrap();
 }
