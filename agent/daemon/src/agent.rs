@@ -19,7 +19,7 @@ use crate::events;
 use crate::exit::{Exit, Failure, chain};
 use crate::room::{self, Keeper};
 use crate::scrub::Scrubber;
-use crate::{local, trust};
+use crate::{local, restarts, trust};
 
 /// Answers of workers that may wait for the loop.
 const ANSWERS: usize = 8;
@@ -58,8 +58,11 @@ async fn run(settings: Settings) -> Result<Exit, Failure> {
     let board = context::board(&settings, None)?;
     let images = Arc::new(context::images(&settings, &store, None)?);
     let units = context::units(&settings, &store)?;
-    let (state_dir, hands) = (settings.state_dir.clone(), units.clone());
-    tokio::task::spawn_blocking(move || local::bring_back(&state_dir, &hands));
+    let (state_dir, run_dir, hands) = (settings.state_dir.clone(), settings.run_dir.clone(), units.clone());
+    tokio::task::spawn_blocking(move || {
+        local::bring_back(&state_dir, &hands);
+        restarts::finish(&run_dir, &hands.supervisor);
+    });
     tokio::spawn(room::watch(Keeper::clone(&images.keeper), Arc::clone(&store)));
     let (answer, answers) = mpsc::channel(ANSWERS);
     let have = Have::default();

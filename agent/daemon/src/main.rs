@@ -10,6 +10,7 @@ mod faults;
 mod images;
 mod local;
 mod pins;
+mod restarts;
 mod retain;
 mod room;
 mod scrub;

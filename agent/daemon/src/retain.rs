@@ -7,6 +7,7 @@ use coracle_core::deployment::{Deployment, PinnedImage};
 use coracle_core::oci::Digest;
 use coracle_core::record::Record;
 use coracle_core::retention;
+use coracle_core::rollout::Rollout;
 use coracle_host::store::{Collected, Store, StoreError};
 use coracle_host::supervise::Supervisor;
 
@@ -37,7 +38,8 @@ pub(crate) enum CollectError {
     Store(#[from] StoreError),
 }
 
-/// Removes what nothing needs.
+/// Removes what nothing needs: not the journal, not a workload, and not what stands `besides`, which an agent that runs
+/// knows and whose journal may be a moment behind.
 ///
 /// # Errors
 /// [`CollectError`]; what is needed is there in any case.
@@ -45,10 +47,13 @@ pub(crate) fn collect(
     settings: &Settings,
     supervisor: &Supervisor,
     store: &Store,
+    besides: &BTreeSet<Digest>,
 ) -> Result<Collected, CollectError> {
     let alone = store.exclude()?;
     // Asked for under the lock: a pull that ended before it is seen.
-    let collected = alone.collect(&kept(settings, supervisor, store)?)?;
+    let mut keep = kept(settings, supervisor, store)?;
+    keep.extend(besides);
+    let collected = alone.collect(&keep)?;
     // Whoever still wants a layer that was begun fetches it from its start.
     alone.collect_begun()?;
     Ok(collected)
@@ -126,6 +131,14 @@ pub(crate) fn pinned_without_journal(settings: &Settings, supervisor: &Superviso
     let units = supervisor.list().into_iter().filter_map(|status| supervisor.unit(&status.id).ok());
     let locals = local::all(&settings.state_dir).into_iter().map(|local| local.workload.image);
     units.map(|unit| unit.workload.image).chain(locals).collect()
+}
+
+/// The manifests of every deployment that `rollout` may have to run.
+pub(crate) fn of_rollout(rollout: &Rollout) -> BTreeSet<Digest> {
+    let images = |deployment: &Deployment| -> Vec<Digest> {
+        deployment.workloads.values().map(|workload| workload.image.manifest).collect()
+    };
+    rollout.needed().flat_map(images).collect()
 }
 
 fn of_record(record: &Record) -> Vec<PinnedImage> {

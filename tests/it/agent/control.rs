@@ -109,3 +109,24 @@ fn whatever_is_said_to_the_socket_is_answered_and_nobody_can_hold_it_up() {
         assert_eq!(stream.read_to_end(&mut nothing).unwrap(), 0);
     }
 }
+
+#[test]
+fn a_restart_is_brought_to_its_end_although_the_agent_is_killed_half_way() {
+    let mut bed = Commanded::new("half-way");
+    // A process 1 that handles no signal is not ended by one.
+    let script = "cat /word; sleep 100000 & wait";
+    bed.registry.put_image("app", "2", &super::bench::image(&["sh", "-c", script], "two"));
+    let mut second = bed.desired(2, "2");
+    second.projects["site"]["services"]["web"]["stop_grace_period"] = json!("2s");
+    bed.bench.deploy(&bed.broker, &second);
+    let before = bed.bench.process("site.web");
+    let state = |bed: &Commanded| bed.bench.ps()[0]["state"].clone();
+    let mut restart = bed.bench.board.command(&["restart", "web"]).spawn().unwrap();
+    eventually(PATIENCE, || state(&bed) == "stopping");
+    bed.bench.board.crash().unwrap();
+    assert_eq!(restart.wait().unwrap().code(), Some(75));
+    eventually(PATIENCE, || state(&bed) == "stopped");
+    bed.bench.board.start().unwrap();
+    eventually(PATIENCE, || state(&bed) == "running");
+    assert_ne!(bed.bench.process("site.web"), before);
+}

@@ -76,6 +76,9 @@ fn a_person_rolls_back_without_a_network_and_what_was_left_does_not_come_back_by
 
     // By a person's word it does; its image is still in the store.
     assert!(bed.bench.ask(&["retry"]).contains("generation 2"));
+    bed.bench.until_said("state", |state| {
+        state["desired"]["rev"] == 1 && state["deployment"]["status"] == "SUCCEEDED"
+    });
     bed.bench.until_log("web", "two");
     bed.bench.board.stop().unwrap();
     let history = bed.bench.ask(&["history"]);

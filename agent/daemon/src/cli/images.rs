@@ -104,7 +104,12 @@ fn needed(settings: &Settings) -> Result<BTreeSet<Digest>, Failure> {
 
 /// Removes what nothing needs.
 pub(super) fn prune(settings: &Settings, args: &Json) -> Result<Exit, Failure> {
-    let collected = retain::collect(settings, &context::supervisor(settings)?, &*context::store(settings)?);
+    let collected = retain::collect(
+        settings,
+        &context::supervisor(settings)?,
+        &*context::store(settings)?,
+        &BTreeSet::new(),
+    );
     let collected = collected.map_err(|error| match &error {
         CollectError::Store(_) => Failure::new(Exit::TryAgain, &error),
         CollectError::Journal(_) | CollectError::Pins(_) => Failure::new(Exit::Unexpected, &error),

@@ -3,11 +3,13 @@
 //! Invariant: two at a time at most, one that only looks and one that moves something; what moves never runs beside the
 //! machine's own work on the same things, and the two take turns, so that neither starves the other.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use coracle_core::command::{Action, Which, newest_that_fit};
 use coracle_core::fault::{Code, Fault};
 use coracle_core::ident::WorkloadId;
+use coracle_core::oci::Digest;
+use coracle_core::rollout::Rollout;
 use coracle_host::store::StoreError;
 use serde_json::{Value, json};
 use tokio::sync::mpsc;
@@ -17,9 +19,10 @@ use super::commands::Ticket;
 use super::diagnosis::diagnosis;
 use crate::config::Settings;
 use crate::exit::chain;
-use crate::faults;
+use crate::restarts;
 use crate::retain::{self, CollectError};
 use crate::units::{UnitError, Units};
+use crate::{events, faults};
 
 /// Errands that wait; each holds a ticket and a few words.
 const WAITING_MAX: usize = 8;
@@ -112,8 +115,8 @@ impl Errands {
         self.courteous = false;
     }
 
-    /// Starts what may start; hands back what cannot be done now.
-    pub(super) fn start(&mut self, now: Now) -> Vec<(Ticket, Fault)> {
+    /// Starts what may start beside a `rollout` that stands so; hands back what cannot be done now.
+    pub(super) fn start(&mut self, now: Now, rollout: &Rollout) -> Vec<(Ticket, Fault)> {
         let mut refused = Vec::new();
         for errand in std::mem::take(&mut self.waiting) {
             let slot = slot(&errand.action);
@@ -124,7 +127,7 @@ impl Errands {
                 Slot::Move => may(&errand.action, now),
             };
             match may {
-                May::Start => self.begin(slot, errand),
+                May::Start => self.begin(slot, errand, rollout),
                 May::Wait => self.waiting.push_back(errand),
                 May::Never => {
                     let fault =
@@ -137,14 +140,16 @@ impl Errands {
         refused
     }
 
-    fn begin(&mut self, slot: Slot, errand: Errand) {
+    fn begin(&mut self, slot: Slot, errand: Errand, rollout: &Rollout) {
         match slot {
             Slot::Look => self.looking = true,
             Slot::Move => self.moving = true,
         }
         let (hands, done) = (self.hands.clone(), self.done.clone());
+        // Nothing more is pinned while something moves.
+        let needed = if errand.action == Action::Gc { retain::of_rollout(rollout) } else { BTreeSet::new() };
         tokio::task::spawn_blocking(move || {
-            let outcome = run(&hands, &errand.action, &errand.about);
+            let outcome = run(&hands, &errand.action, &errand.about, &needed);
             // The loop is gone only when the agent ends.
             let _ = done.blocking_send(Done { slot, ticket: errand.ticket, outcome });
         });
@@ -191,11 +196,11 @@ fn may(action: &Action, now: Now) -> May {
     }
 }
 
-fn run(hands: &Hands, action: &Action, about: &Value) -> Result<Value, Fault> {
+fn run(hands: &Hands, action: &Action, about: &Value, needed: &BTreeSet<Digest>) -> Result<Value, Fault> {
     match action {
         Action::Restart(which) => restart(hands, which),
         Action::Logs { workload, lines } => logs(hands, workload, *lines),
-        Action::Gc => collect(hands),
+        Action::Gc => collect(hands, needed),
         Action::Diag => Ok(diagnosis(hands, about)),
         // The loop answers these itself.
         Action::Refresh
@@ -220,10 +225,16 @@ fn restart(hands: &Hands, which: &Which) -> Result<Value, Fault> {
     }
     // Each is tried: one that does not come back must not keep the others away.
     let mut failed = None;
+    let run_dir = &hands.settings.run_dir;
     for id in &meant {
+        // A start of the agent finds what this one did not bring to its end.
+        if let Err(error) = restarts::begin(run_dir, id) {
+            events::lacking(&format!("the restart of {id} may end half-way"), &error.to_string());
+        }
         if let Err(error) = supervisor.restart(id) {
             failed.get_or_insert(faults::of_unit(&UnitError::Supervise(error)));
         }
+        restarts::end(run_dir, id);
     }
     match failed {
         None => Ok(json!({ "restarted": meant })),
@@ -251,9 +262,9 @@ fn logs(hands: &Hands, workload: &WorkloadId, lines: usize) -> Result<Value, Fau
     Ok(json!({ "workload": workload, "lines": lines, "truncated": !whole }))
 }
 
-fn collect(hands: &Hands) -> Result<Value, Fault> {
+fn collect(hands: &Hands, needed: &BTreeSet<Digest>) -> Result<Value, Fault> {
     let units = &hands.units;
-    match retain::collect(&hands.settings, &units.supervisor, &units.store) {
+    match retain::collect(&hands.settings, &units.supervisor, &units.store, needed) {
         Ok(collected) => Ok(json!({
             "images": collected.images,
             "layers": collected.layers,
@@ -273,7 +284,6 @@ fn collect(hands: &Hands) -> Result<Value, Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use coracle_core::oci::Digest;
 
     #[track_caller]
     fn check(action: &Action, doing: Option<Task>, downloading: bool, expected: May) {

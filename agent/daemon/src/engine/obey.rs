@@ -228,7 +228,8 @@ impl Engine {
     /// Starts errands that are in nobody's way.
     pub(super) fn start_errands(&mut self) {
         let downloading = matches!(self.record.rollout.state, State::Downloading { .. });
-        let refused = self.commands.errands.start(Now { doing: self.workers.doing(), downloading });
+        let now = Now { doing: self.workers.doing(), downloading };
+        let refused = self.commands.errands.start(now, &self.record.rollout);
         for (ticket, fault) in refused {
             ticket.answer(&self.outbox, Err(fault));
         }
