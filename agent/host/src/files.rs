@@ -219,13 +219,21 @@ impl Lock {
     }
 }
 
+/// How often the list of locks is read before nobody is named.
+const LOCK_LIST_READS: usize = 5;
+
 /// Who holds a lock on `file`, from the kernel's list: nothing has to be written when a lock is taken, and nothing is
 /// stale after a crash. `None` where the list hides it (another pid namespace, a file system with device numbers of its own).
 fn holding_process(file: &File) -> Option<u32> {
     let meta = file.metadata().ok()?;
     let (major, minor) = (nix::sys::stat::major(meta.dev()), nix::sys::stat::minor(meta.dev()));
     let wanted = format!("{major:02x}:{minor:02x}:{}", meta.ino());
-    let list = fs::read_to_string("/proc/locks").ok()?;
+    // The kernel hands the list out in pieces; one that changes in between may lack what was there all the time.
+    (0..LOCK_LIST_READS).find_map(|_| holder_in(&fs::read_to_string("/proc/locks").ok()?, &wanted))
+}
+
+/// The process that holds the lock on the object `wanted`, by the kernel's list.
+fn holder_in(list: &str, wanted: &str) -> Option<u32> {
     // 1: FLOCK  ADVISORY  WRITE 4321 fe:01:262158 0 EOF
     list.lines().find_map(|line| {
         let mut fields = line.split_ascii_whitespace().skip_while(|field| *field != "FLOCK").skip(3);
