@@ -15,11 +15,11 @@ use crate::ident::{LOCAL_PROJECT, ProjectName, ServiceName, WorkloadId};
 /// One move, in the order in which it happens.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Step {
-    /// Stop and forget a workload that the target does not have.
+    /// Stop and forget a workload that the target does not have, and one beside it first.
     Remove(WorkloadId),
-    /// Stop the old one, then start the new one in its place.
+    /// Drop one beside the old one, stop the old one, then start the new one in its place.
     Replace(WorkloadId),
-    /// Start a workload that is not there, or not alive.
+    /// Start a workload that is not there, or not alive; one beside it is dropped first.
     Start(WorkloadId),
     /// Start the new one while the old one runs on.
     StartBeside(WorkloadId),

@@ -212,12 +212,8 @@ impl Board {
                     left.push_back(Move::DropBeside(id.clone()));
                     left.push_back(Move::Stop(id));
                 }
-                Step::Replace(id) => {
+                Step::Replace(id) | Step::Start(id) => {
                     left.push_back(Move::DropBeside(id.clone()));
-                    left.push_back(Move::Stop(id.clone()));
-                    left.push_back(Move::Start(id));
-                }
-                Step::Start(id) => {
                     left.push_back(Move::Stop(id.clone()));
                     left.push_back(Move::Start(id));
                 }
@@ -285,6 +281,10 @@ impl Board {
                 }
             }
             Move::TakeOver(id) => {
+                if fails {
+                    let fault = Fault::new(Code::Stop, &format!("{id} does not stop"));
+                    return Ok(self.ended(task, &deployment, Some(fault)));
+                }
                 self.may_stop(&id, &deployment)?;
                 if let Some(placed) = self.runtime.beside.remove(&id) {
                     note!(self, "  {id} takes over");
@@ -292,7 +292,15 @@ impl Board {
                 }
             }
             Move::DropBeside(id) => {
+                if !self.runtime.beside.contains_key(&id) {
+                    return Ok((Stage::Move { left, deployment, waits }, None));
+                }
+                if fails {
+                    let fault = Fault::new(Code::Stop, &format!("the new {id} does not stop"));
+                    return Ok(self.ended(task, &deployment, Some(fault)));
+                }
                 self.runtime.beside.remove(&id);
+                note!(self, "  dropped the new {id}");
             }
         }
         self.effect()?;
@@ -354,5 +362,29 @@ impl Board {
             (Task::Restore(of) | Task::Watch(of), Some(fault)) => event(Event::RestoreFailed(of, fault)),
         };
         (Stage::Done, Some(answer))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chance::Chance;
+    use crate::verdict::Cut;
+
+    #[test]
+    fn one_beside_a_lost_one_is_gone_when_that_was_started_again() {
+        let mut board = Board::new(Chance::of(1), None, false);
+        board.start(Cut::Power).and_then(|()| board.settle_in()).unwrap();
+        let active = board.memory.record.rollout.active.clone().unwrap();
+        board.runtime.beside = board.runtime.placed.clone();
+        for (placed, beside) in board.runtime.placed.values_mut().zip(board.runtime.beside.values_mut()) {
+            placed.lost = true;
+            beside.workload.image.manifest = Digest::of(b"another one");
+        }
+        board.memory.job = Some(Job::converge(Task::Keep, active.clone()));
+        while !board.memory.job.as_ref().unwrap().is_done() {
+            board.work().unwrap();
+        }
+        assert!(board.runtime.is_whole(&active), "{:?}", board.runtime);
     }
 }
