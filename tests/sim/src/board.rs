@@ -250,7 +250,7 @@ impl Board {
         }
         // Not durable yet.
         self.effect()?;
-        self.store.journal.clone_from(&self.memory.record);
+        self.store.write(&self.memory.record);
         self.memory.clean = true;
         let bad = self.store.journal.rollout.bad.iter();
         self.failed.extend(bad.map(|bad| (bad.generation.scope.clone(), bad.generation.number)));
@@ -273,11 +273,7 @@ impl Board {
         }
         // A minute at most until it is there again.
         self.now += 1 + self.chance.under(60);
-        let bytes = self.store.journal.to_bytes().map_err(|error| saved(&error.to_string()))?;
-        let mut record = Record::from_bytes(&bytes).map_err(|error| saved(&error.to_string()))?;
-        if record != self.store.journal {
-            return Err(saved("it differs"));
-        }
+        let mut record = self.store.read().map_err(|why| saved(&why))?;
         if self.plant == Some(Plant::BadForgotten) {
             record.rollout.bad.clear();
         }
