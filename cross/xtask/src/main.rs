@@ -11,6 +11,7 @@ mod ci;
 mod crash;
 mod demo;
 mod deny;
+mod drawing;
 mod emulated;
 mod interrupt;
 mod links;
@@ -86,6 +87,7 @@ const COMMANDS: &[Command] = &[
         "the rollout machine on bad nights, in memory; --schedules N, and --seed S to see one again",
         sim::command,
     ),
+    ("drawing", "write agent/docs/rollout.md anew, the drawing of the rollout machine", drawing::command),
     ("tidy", "check the shape of the tree: arrows, sizes, words", tidy::command),
 ];
 

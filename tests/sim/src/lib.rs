@@ -4,7 +4,8 @@
 //! reorders them, power fails after any effect, the disk is full, the runtime refuses, the clock jumps, workloads
 //! crash, people give orders. Then the day breaks, nothing fails anymore, and the new deployment or the last good one
 //! must run, whole. All that decides is the real core: documents are judged, gates asked, steps planned, the record
-//! written and read by the code of the agent; only the hands and the world around it are made here.
+//! written and read by the code of the agent; only the hands and the world around it are made here. Beside the nights,
+//! [`drawing`] goes everywhere in the machine and draws it.
 //!
 //! ```text
 //! operator ─▶ post ─▶ ┌ engine ───────────────┐ ─▶ job ─▶ store, runtime
@@ -15,6 +16,7 @@
 pub mod board;
 pub mod chance;
 pub mod dawn;
+pub mod drawing;
 pub mod engine;
 pub mod job;
 pub mod kind;

@@ -1,4 +1,4 @@
-//! Runs schedules: `coracle-sim [--schedules N] [--seed S] [--plants]`.
+//! Runs schedules: `coracle-sim [--schedules N] [--seed S]`; with `--drawing` it shows the page on the machine.
 
 use std::process::ExitCode;
 use std::time::Instant;
@@ -15,6 +15,10 @@ const TAIL: usize = 60;
 
 fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).collect();
+    if words.iter().any(|word| word == "--drawing") {
+        print!("{}", coracle_sim::drawing::page());
+        return ExitCode::SUCCESS;
+    }
     let number = |flag: &str| -> Result<Option<u64>, String> {
         let Some(at) = words.iter().position(|word| word == flag) else { return Ok(None) };
         let value = words.get(at + 1).and_then(|word| word.parse().ok());
