@@ -241,7 +241,7 @@ impl Units {
 
     fn stop(&self, id: &WorkloadId) -> Result<(), UnitError> {
         if self.supervisor.status(id).is_ok() {
-            self.supervisor.stop(id)?;
+            self.supervisor.end(id)?;
         }
         Ok(())
     }

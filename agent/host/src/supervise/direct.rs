@@ -348,6 +348,10 @@ impl Direct {
             status.pid = status.pid.filter(|pid| same(*pid));
             status.error = Some("its shim was killed".to_owned());
         }
+        if status.phase == Phase::Stopped && place.is_leaving() {
+            status.phase = Phase::Lost;
+            status.error = Some("the agent was cut off between its stop and what was to follow".to_owned());
+        }
         Ok(Some(status))
     }
 
@@ -358,6 +362,7 @@ impl Direct {
         builder.recursive(true).mode(0o700);
         builder.create(place.dir()).map_err(Cause::system(place.dir().display()))?;
         unit.write(place).map_err(Cause::system("unit.json"))?;
+        place.stay().map_err(Cause::system("leaving"))?;
         Status::starting(&unit.id).write(place).map_err(Cause::system("status.json"))
     }
 
@@ -426,5 +431,27 @@ fn damaged(file: &'static str) -> impl FnOnce(io::Error) -> Cause {
     move |error| {
         let parser = [io::ErrorKind::InvalidData, io::ErrorKind::UnexpectedEof].contains(&error.kind());
         if parser { Cause::Damaged { file, why: error.to_string() } } else { Cause::system(file)(error) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_of_the_agents_own_that_nothing_followed_is_no_persons() {
+        let dir = std::env::temp_dir().join(format!("coracle-leaving-{}", std::process::id()));
+        let config = DirectConfig { run_dir: dir.clone(), state_dir: dir.clone(), exe: dir.join("coracle") };
+        let (direct, id) = (Direct::new(config), WorkloadId::parse("site.web").unwrap());
+        let place = direct.place(&id);
+        fs::create_dir_all(place.dir()).unwrap();
+        let check = |expected| assert_eq!(direct.status(&id).unwrap().phase, expected);
+        Status { phase: Phase::Stopped, ..Status::starting(&id) }.write(&place).unwrap();
+        check(Phase::Stopped);
+        place.leave();
+        check(Phase::Lost);
+        place.stay().unwrap();
+        check(Phase::Stopped);
+        fs::remove_dir_all(&dir).unwrap();
     }
 }

@@ -1,5 +1,7 @@
 //! Where the files of one workload lie under the run directory.
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 
 use coracle_core::ident::WorkloadId;
@@ -47,6 +49,9 @@ impl Slot {
     }
 }
 
+/// There while the agent ends the workload on its own account, until it is started again or forgotten.
+const LEAVING: &str = "leaving";
+
 /// The directory of one workload.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Place(PathBuf);
@@ -75,6 +80,28 @@ impl Place {
     pub fn runtime_root(&self) -> PathBuf {
         let run_dir = self.0.parent().and_then(Path::parent).unwrap_or(&self.0);
         run_dir.join("runtime")
+    }
+
+    /// Notes that the workload is to end because something else shall run, and not because a person wants it to.
+    pub(super) fn leave(&self) {
+        // A full run directory costs the note, never the stop.
+        let _ = fs::write(self.join(LEAVING), "");
+    }
+
+    /// Takes that note back.
+    ///
+    /// # Errors
+    /// That of the file system.
+    pub(super) fn stay(&self) -> io::Result<()> {
+        match fs::remove_file(self.join(LEAVING)) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Whether it was noted.
+    pub(super) fn is_leaving(&self) -> bool {
+        self.join(LEAVING).exists()
     }
 
     /// The directory itself.

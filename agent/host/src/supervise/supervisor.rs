@@ -83,6 +83,16 @@ impl Supervisor {
         }
     }
 
+    /// Stops the workload because something else shall run. Until it is started again or removed it counts as lost, and
+    /// not as stopped by a person: the agent may be cut off in between.
+    ///
+    /// # Errors
+    /// Those of [`Supervisor::stop`].
+    pub fn end(&self, id: &WorkloadId) -> Result<Status, SuperviseError> {
+        self.place(id).leave();
+        self.stop(id)
+    }
+
     /// Stops the workload: its stop signal, its grace period, `SIGKILL`.
     ///
     /// # Errors
