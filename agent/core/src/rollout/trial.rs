@@ -132,7 +132,8 @@ pub(super) fn observed(rollout: Rollout, seen: Observation, now: Timestamp) -> R
             }
             on(Trial::Healthy(now), watch)
         }
-        (Trial::Healthy(since), Observation::Healthy { .. }) if now.since(since) >= target.terms.soak_s => {
+        // Whole seconds: only more of them than asked for are as many as asked for.
+        (Trial::Healthy(since), Observation::Healthy { .. }) if now.since(since) > target.terms.soak_s => {
             return confirmed(rest, &target, candidate);
         }
         (Trial::Healthy(since), Observation::Healthy { .. }) => on(Trial::Healthy(since.min(now)), watch),
