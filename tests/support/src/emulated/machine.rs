@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 use super::kernel::Kernel;
 use crate::process::{Running, run};
@@ -12,6 +13,14 @@ use crate::process::{Running, run};
 pub const HOST: &str = "10.0.2.2";
 /// MiB of memory: the root is in it.
 const MEMORY_MIB: u32 = 512;
+
+/// What the board says once its kernel has handed over and its disk is there.
+const UP: &str = "board: up";
+/// How long that may take; it takes three seconds on a quiet host.
+const UP_MAX: Duration = Duration::from_secs(45);
+/// How often a machine is started until it has to come up by itself.
+const STARTS_MAX: u32 = 3;
+const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What the machine's clock says when it starts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,11 +64,35 @@ pub struct Boot<'a> {
 pub struct Machine(Running);
 
 impl Machine {
-    /// Starts it; whether it comes up is seen by what it says.
+    /// Starts it and waits until its kernel has handed over. On a busy host the emulation stalls at times before that,
+    /// when nothing of the board has run yet: it is switched off and on again then.
     pub fn boot(boot: &Boot<'_>) -> io::Result<Self> {
+        for _ in 1..STARTS_MAX {
+            let mut machine = Self::start(boot)?;
+            if machine.is_up(UP_MAX) {
+                return Ok(machine);
+            }
+            machine.cut()?;
+            std::fs::remove_file(boot.console)?;
+        }
+        Self::start(boot)
+    }
+
+    fn is_up(&mut self, deadline: Duration) -> bool {
+        let began = Instant::now();
+        while began.elapsed() < deadline && self.is_on() {
+            if self.console().contains(UP) {
+                return true;
+            }
+            std::thread::sleep(LOOK_AGAIN);
+        }
+        false
+    }
+
+    fn start(boot: &Boot<'_>) -> io::Result<Self> {
         let mut command = Command::new("qemu-system-x86_64");
         command
-            .args(["-accel", "tcg,thread=multi", "-smp", "2", "-cpu", "max", "-M", "q35", "-nographic"])
+            .args(["-accel", "tcg", "-smp", "1", "-cpu", "max", "-M", "q35", "-nographic"])
             .args(["-no-reboot", "-m", &MEMORY_MIB.to_string(), "-kernel"])
             .arg(&boot.kernel.image)
             .arg("-initrd")
