@@ -59,7 +59,7 @@ impl Reserve {
     fn allocate(&self) -> io::Result<()> {
         let mut options = OpenOptions::new();
         let mut file = options.write(true).create(true).truncate(true).mode(MODE).open(&self.path)?;
-        let length = i64::try_from(RESERVE_BYTES).map_err(io::Error::other)?;
+        let length = nix::libc::off_t::try_from(RESERVE_BYTES).map_err(io::Error::other)?;
         match fallocate(&file, FallocateFlags::empty(), 0, length) {
             Ok(()) => Ok(()),
             // Some file systems cannot promise room; written bytes take it all the same.

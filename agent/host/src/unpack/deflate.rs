@@ -137,6 +137,8 @@ fn failure(code: c_int) -> io::Error {
 }
 
 /// CRC-32 as gzip has it, going on from `sum`, which starts at 0.
+// The library's type is as wide as a pointer.
+#[allow(clippy::useless_conversion)]
 pub(super) fn crc32(sum: u32, bytes: &[u8]) -> u32 {
     // SAFETY: the pointer has as many bytes behind it as the count says.
     let sum = unsafe { libz_rs_sys::crc32(sum.into(), bytes.as_ptr(), clamped(bytes.len())) };

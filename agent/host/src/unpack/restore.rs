@@ -86,10 +86,10 @@ fn clean(directory: &OwnedFd, names: &Names, depth: usize) -> io::Result<usize> 
         return Err(io::ErrorKind::InvalidData.into());
     }
     let stat = fstat(directory)?;
-    let time = names.time(stat.st_ino).ok_or(io::ErrorKind::InvalidData)?;
+    let time = names.time(tree::inode_of(&stat)).ok_or(io::ErrorKind::InvalidData)?;
     let mut count = 0;
     for name in children(directory.as_fd())? {
-        if !names.has(stat.st_ino, &name) {
+        if !names.has(tree::inode_of(&stat), &name) {
             tree::remove(directory.as_fd(), &name).map_err(io::Error::other)?;
             continue;
         }

@@ -151,7 +151,7 @@ impl<'a> Tree<'a> {
             },
             Err(errno) => return Err(UnpackError::write("make the directory")(errno)),
         };
-        self.keeper.named(entered.stat.st_ino, name)?;
+        self.keeper.named(inode_of(&entered.stat), name)?;
         self.keeper.timed(inode(made.as_fd())?, meta.mtime)?;
         self.dress(made.as_fd(), meta)
     }
@@ -165,7 +165,7 @@ impl<'a> Tree<'a> {
         let here = entered.fd();
         making(here, name, &mut self.keeper, || symlinkat(target, here, name))
             .map_err(|error| error.or_attempt("make the link"))?;
-        self.keeper.named(entered.stat.st_ino, name)?;
+        self.keeper.named(inode_of(&entered.stat), name)?;
         self.dress_named(parent, name, meta, None)
     }
 
@@ -198,7 +198,7 @@ impl<'a> Tree<'a> {
         let mode = Mode::S_IRUSR | Mode::S_IWUSR;
         making(here, name, &mut self.keeper, || mknodat(here, name, kind, mode, device))
             .map_err(|error| error.or_attempt("make the node"))?;
-        self.keeper.named(entered.stat.st_ino, name)?;
+        self.keeper.named(inode_of(&entered.stat), name)?;
         self.dress_named(parent, name, meta, Some(meta.mode))
     }
 
@@ -231,7 +231,7 @@ impl<'a> Tree<'a> {
         }
         making(here, name, &mut self.keeper, || linkat(there, to_name, here, name, AtFlags::empty()))
             .map_err(|error| error.or_attempt("make the hard link"))?;
-        self.keeper.named(entered.stat.st_ino, name)
+        self.keeper.named(inode_of(&entered.stat), name)
     }
 
     /// Hides what lower layers have at `path`, and nothing of this layer (layer.md, "Whiteouts").
@@ -241,7 +241,7 @@ impl<'a> Tree<'a> {
         let here = entered.fd();
         match mknodat(here, name, SFlag::S_IFCHR, Mode::empty(), 0) {
             Ok(()) => {
-                self.keeper.named(entered.stat.st_ino, name)?;
+                self.keeper.named(inode_of(&entered.stat), name)?;
                 // An age of its own would make two unpackings of one layer differ.
                 let zero = time_spec(FileTime::default());
                 utimensat(here, name, &zero, &zero, UtimensatFlags::NoFollowSymlink)
@@ -417,7 +417,7 @@ pub(super) fn implicit(here: BorrowedFd<'_>, name: &[u8], keeper: &mut Keeper) -
         .map_err(UnpackError::write("open a directory above it"))?;
     own(made.as_fd(), Uid::from_raw(0), Gid::from_raw(0))?;
     fchmod(&made, IMPLICIT).map_err(UnpackError::write("set the mode of a directory above it"))?;
-    keeper.named(stat.st_ino, name)?;
+    keeper.named(inode_of(&stat), name)?;
     keeper.timed(inode(made.as_fd())?, FileTime::default())?;
     set_time(made.as_fd(), FileTime::default())?;
     restore_time(here, &stat)?;
@@ -453,8 +453,14 @@ pub(super) fn is_directory(stat: &FileStat) -> bool {
     stat.st_mode & SFlag::S_IFMT.bits() == SFlag::S_IFDIR.bits()
 }
 
+/// The number of an inode; its type differs between architectures.
+#[allow(clippy::useless_conversion)]
+pub(super) fn inode_of(stat: &FileStat) -> u64 {
+    u64::from(stat.st_ino)
+}
+
 fn inode(fd: BorrowedFd<'_>) -> Result<u64> {
-    fstat(fd).map(|stat| stat.st_ino).map_err(UnpackError::write("look at the directory"))
+    fstat(fd).map(|stat| inode_of(&stat)).map_err(UnpackError::write("look at the directory"))
 }
 
 fn own(fd: BorrowedFd<'_>, uid: Uid, gid: Gid) -> Result<()> {

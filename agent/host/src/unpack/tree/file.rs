@@ -13,7 +13,7 @@ use nix::unistd::{Gid, Uid};
 use super::super::archive::{Archive, Entry};
 use super::super::error::{Refusal, Result, UnpackError};
 use super::super::sparse::Map;
-use super::{Tree, making, own};
+use super::{Tree, inode_of, making, own};
 
 impl Tree<'_> {
     /// A file; with `resumed`, the rest of one whose beginning is there.
@@ -37,7 +37,7 @@ impl Tree<'_> {
             let mode = Mode::S_IRUSR | Mode::S_IWUSR;
             let fd = making(here, name, &mut self.keeper, || openat(here, name, flags, mode))
                 .map_err(|error| error.or_attempt("create the file"))?;
-            self.keeper.named(entered.stat.st_ino, name)?;
+            self.keeper.named(inode_of(&entered.stat), name)?;
             fd
         };
         // The library's calls take 64-bit offsets where the C library's own are shorter.
