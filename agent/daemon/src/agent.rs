@@ -1,11 +1,14 @@
 //! `coracle agent`: the loop with everything it joins. What is missing on the board is said and done without.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use coracle_host::channel::Channel;
 use coracle_host::control::{self, Asked, Control};
+use coracle_host::files::Lock;
 use coracle_host::fleet_lock::{FleetLock, FleetLockConfig};
 use coracle_host::runtime::probe;
+use coracle_host::store::Store;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -21,6 +24,9 @@ use crate::room::{self, Keeper};
 use crate::scrub::Scrubber;
 use crate::{local, restarts, trust};
 
+/// How often the lock is tried before another agent is believed to run, and the time between.
+const LOCK_TRIES: u32 = 20;
+const LOCK_AGAIN: Duration = Duration::from_millis(50);
 /// Answers of workers that may wait for the loop.
 const ANSWERS: usize = 8;
 
@@ -37,7 +43,7 @@ pub(crate) fn agent(settings: Settings) -> Result<Exit, Failure> {
 
 async fn run(settings: Settings) -> Result<Exit, Failure> {
     let store = context::store(&settings)?;
-    let _only_agent = store.agent_lock().map_err(|error| Failure::new(Exit::TryAgain, &error))?;
+    let _only_agent = only_agent(&store).await?;
     // What a power cut left behind; a pull by hand that is under way keeps its own.
     if let Err(error) = store.collect_leftovers() {
         events::lacking("leftovers of an earlier run were not removed", &chain(&error));
@@ -127,6 +133,17 @@ fn console(settings: &Settings) -> Option<(Control, mpsc::Receiver<Asked>)> {
         events::lacking("commands of the console are not heard", &why);
     };
     started.inspect_err(refused).ok()
+}
+
+/// Proof that no other agent runs. Whoever asks at the console whether one does holds the lock for a moment.
+async fn only_agent(store: &Store) -> Result<Lock, Failure> {
+    for _ in 1..LOCK_TRIES {
+        if let Ok(lock) = store.agent_lock() {
+            return Ok(lock);
+        }
+        tokio::time::sleep(LOCK_AGAIN).await;
+    }
+    store.agent_lock().map_err(|error| Failure::new(Exit::TryAgain, &error))
 }
 
 /// Who hands out turns to update, if anybody does.
