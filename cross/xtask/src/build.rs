@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::PathBuf;
+use std::process::Command;
 
 use toml::{Table, Value};
 
@@ -31,10 +32,37 @@ pub fn size(words: &[String]) -> io::Result<()> {
     if bytes <= budget { Ok(()) } else { Err(io::Error::other(format!("{triple} is over its budget"))) }
 }
 
+/// The standard library is built with the agent: small instead of fast, and without the code that prints backtraces,
+/// which a stripped binary has no names for. What a panic says, and where, stays.
+const STD_FROM_SOURCE: &[&str] =
+    &["-Z", "build-std=std,panic_abort", "-Z", "build-std-features=optimize_for_size"];
+
 /// Builds the binary of `triple` and hands back its path.
 pub fn release(triple: &str) -> io::Result<PathBuf> {
-    cargo_for(triple, &["build", "--release", "--package", "coracle", "--target", triple])?;
+    setup::add_component("rust-src", "the standard library, which is built small")?;
+    let mut cargo =
+        cargo_for(triple, &["build", "--release", "--locked", "--package", "coracle", "--target", triple])?;
+    // The toolchain is pinned, so what is not promised for ever is at least the same for everybody.
+    cargo.args(STD_FROM_SOURCE).env("RUSTC_BOOTSTRAP", "1");
+    let name = format!("CARGO_TARGET_{}_RUSTFLAGS", triple.to_uppercase().replace('-', "_"));
+    let target = target(triple)?;
+    let flags = table(&target, "env").find(|(given, _)| **given == name);
+    let flags = flags.and_then(|(_, flags)| flags.as_str()).unwrap_or_default();
+    outcome(cargo.env(name, format!("{flags} {}", nameless()?)), triple)?;
     Ok(setup::target_dir()?.join(triple).join("release/coracle"))
+}
+
+/// Flags that keep this machine's folders out of the binary: it is the same wherever it is built.
+fn nameless() -> io::Result<String> {
+    let home = std::env::var("HOME").map_err(io::Error::other)?;
+    let cargo = std::env::var("CARGO_HOME").unwrap_or_else(|_| format!("{home}/.cargo"));
+    let places = [
+        (setup::sysroot()?, "/rust"),
+        (format!("{cargo}/registry/src"), "/crates"),
+        (setup::root()?.display().to_string(), "/coracle"),
+    ];
+    let flags = places.map(|(place, name)| format!("--remap-path-prefix={place}={name}"));
+    Ok(flags.join(" "))
 }
 
 /// `targets`: lints the agent for every target of `cross/targets.toml` but this machine's.
@@ -43,14 +71,14 @@ pub fn lint(_: &[String]) -> io::Result<()> {
     for triple in others {
         let words =
             ["clippy", "--quiet", "--package", "coracle", "--target", &triple, "--", "-D", "warnings"];
-        cargo_for(&triple, &words)?;
+        outcome(&mut cargo_for(&triple, &words)?, &triple)?;
         println!("{triple}: no complaints");
     }
     Ok(())
 }
 
-/// Runs cargo with what the target needs.
-fn cargo_for(triple: &str, words: &[&str]) -> io::Result<()> {
+/// A cargo with what the target needs.
+fn cargo_for(triple: &str, words: &[&str]) -> io::Result<Command> {
     let target = target(triple)?;
     for (program, packages) in table(&target, "needs") {
         let packages = packages.as_str().unwrap_or_default();
@@ -61,10 +89,11 @@ fn cargo_for(triple: &str, words: &[&str]) -> io::Result<()> {
     for (name, value) in table(&target, "env") {
         cargo.env(name, value.as_str().unwrap_or_default());
     }
-    if cargo.status()?.success() {
-        return Ok(());
-    }
-    Err(io::Error::other(format!("cargo {} failed for {triple}", words.first().unwrap_or(&""))))
+    Ok(cargo)
+}
+
+fn outcome(cargo: &mut Command, triple: &str) -> io::Result<()> {
+    if cargo.status()?.success() { Ok(()) } else { Err(io::Error::other(format!("cargo failed for {triple}"))) }
 }
 
 /// Bytes as MiB, for people.

@@ -165,12 +165,26 @@ pub fn is_there(program: &str) -> bool {
 
 /// Adds the standard library of a target.
 pub fn add_target(triple: &str) -> io::Result<()> {
-    let sysroot = run(Command::new("rustc").args(["--print", "sysroot"]))?;
-    if Path::new(sysroot.trim()).join("lib/rustlib").join(triple).join("lib").exists() {
+    if Path::new(&sysroot()?).join("lib/rustlib").join(triple).join("lib").exists() {
         return Ok(());
     }
     println!("setup: adding the Rust target {triple}: the static binary for boards");
     run(Command::new("rustup").args(["target", "add", triple])).map(drop)
+}
+
+/// Adds a part of the toolchain.
+pub fn add_component(name: &str, why: &str) -> io::Result<()> {
+    let noted = fs::read_to_string(Path::new(&sysroot()?).join("lib/rustlib/components"))?;
+    if noted.lines().any(|component| component == name) {
+        return Ok(());
+    }
+    println!("setup: adding the Rust component {name}: {why}");
+    run(Command::new("rustup").args(["component", "add", name])).map(drop)
+}
+
+/// Where the toolchain is.
+pub fn sysroot() -> io::Result<String> {
+    run(Command::new("rustc").args(["--print", "sysroot"])).map(|path| path.trim().to_owned())
 }
 
 /// The root of the repository.
