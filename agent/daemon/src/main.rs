@@ -5,7 +5,6 @@ mod cli;
 mod config;
 mod engine;
 mod events;
-mod exit;
 mod faults;
 mod images;
 mod local;
@@ -19,6 +18,8 @@ mod trust;
 mod units;
 
 use std::process::ExitCode;
+
+pub(crate) use coracle_host::console::exit;
 
 fn main() -> ExitCode {
     // A shim is made before anything else exists: no thread, no async runtime, no configuration.

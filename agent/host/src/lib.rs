@@ -8,6 +8,7 @@ pub mod cgroup;
 pub mod channel;
 pub mod clock;
 pub mod confinement;
+pub mod console;
 pub mod control;
 pub mod devices;
 pub mod disk;

@@ -7,6 +7,7 @@ mod arbitrate;
 mod document;
 mod judge;
 mod policy;
+mod projects;
 mod requires;
 mod scope;
 
@@ -14,6 +15,7 @@ pub use arbitrate::{Chosen, choose};
 pub use document::{Desired, Tags};
 pub use judge::{Accepted, Clock, Facts, Order, Received, order, receive, trusted_time};
 pub use policy::Policy;
+pub use projects::projects;
 pub use requires::Requires;
 pub use scope::Scope;
 

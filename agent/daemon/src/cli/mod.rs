@@ -13,7 +13,6 @@ mod history;
 mod images;
 mod inspect;
 mod manual;
-pub(crate) mod out;
 mod platform;
 mod progress;
 mod pull;
@@ -25,6 +24,7 @@ mod why;
 mod workloads;
 
 use clap::{CommandFactory as _, Parser as _};
+pub(crate) use coracle_host::console::out;
 
 use self::args::{Arguments, Command};
 use crate::agent;

@@ -1,15 +1,12 @@
 //! From the bytes of a message to what the record keeps: judged by `core`, with the facts of this board.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 
-use coracle_core::compose::{self, Defaults, FailureAction, Project, Service};
+use coracle_core::compose::{Defaults, FailureAction};
 use coracle_core::deployment::Generation;
 use coracle_core::desired::{self, Desired, Facts, Received, Scope, Tags};
 use coracle_core::fault::{Code, Fault};
 use coracle_core::gate::{self, Approval, Window};
-use coracle_core::ident::{LOCAL_PROJECT, ServiceName};
-use coracle_core::limits::DOCUMENT_SERVICES_MAX;
 use coracle_core::oci::Platform;
 use coracle_core::record::{Record, Wanted};
 use coracle_core::rollout::{OnFailure, Target, Terms};
@@ -81,25 +78,7 @@ pub(super) fn document(
 /// The document with its projects read: whatever this agent would not obey is refused here, before anything moves.
 fn target(settings: &Settings, desired: &Verified<Desired>, now: Timestamp) -> Result<Target, Fault> {
     let defaults = Defaults { network: settings.default_network };
-    let mut projects = BTreeMap::new();
-    for (name, body) in &desired.projects {
-        if name.as_str() == LOCAL_PROJECT {
-            let message = format!("projects.{name}: the name is kept for what people run by hand");
-            return Err(Fault::new(Code::Compose, &message));
-        }
-        let project =
-            compose::parse(name, body, &defaults).map_err(|error| compose_fault(&error.to_string()))?;
-        if let Some(message) = project.services.iter().find_map(|(service, asks)| not_built(service, asks)) {
-            return Err(compose_fault(&format!("projects.{name}.{message}")));
-        }
-        projects.insert(name.clone(), project);
-    }
-    let services: usize = projects.values().map(|project: &Project| project.services.len()).sum();
-    if services > DOCUMENT_SERVICES_MAX {
-        let message =
-            format!("projects hold {services} services, more than the {DOCUMENT_SERVICES_MAX} taken");
-        return Err(compose_fault(&message));
-    }
+    let projects = desired::projects(&desired.projects, &defaults)?;
     let (policy, free_bytes) = (&desired.policy, desired.requires.free_bytes());
     let windows = policy.gate.windows.iter().cloned().enumerate();
     let windows = windows.map(|(place, window)| local(place, window)).collect::<Result<_, _>>()?;
@@ -137,20 +116,4 @@ fn local(place: usize, window: Window) -> Result<Window, Fault> {
         Fault::new(Code::Schema, &message).hint(hint)
     };
     Ok(Window { zone: zone.ok_or_else(refused)?, ..window })
-}
-
-/// What a service asks for that is understood but not built: refused, for nothing is half obeyed.
-fn not_built(name: &ServiceName, service: &Service) -> Option<String> {
-    let policy = |key, instead| format!("services.{name}.deploy.update_config.{key}: use policy.{instead}");
-    if service.update.monitor_ms.is_some() {
-        return Some(policy("monitor", "soak"));
-    }
-    if service.update.failure_action == FailureAction::Pause {
-        return Some(policy("failure_action", "onFailure"));
-    }
-    None
-}
-
-fn compose_fault(message: &str) -> Fault {
-    Fault::new(Code::Compose, message).hint("agent/docs/compose.md lists what is supported")
 }

@@ -4,30 +4,30 @@ use std::fmt::Display;
 use std::io::{self, IsTerminal as _, Write as _};
 
 /// Writes a line to standard output. A reader that went away (`| head`) ends the process quietly.
-pub(crate) fn line(text: impl Display) {
+pub fn line(text: impl Display) {
     if writeln!(io::stdout().lock(), "{text}").is_err() {
         std::process::exit(0);
     }
 }
 
 /// Writes a line to standard error; nobody can be told if that fails.
-pub(crate) fn note(text: impl Display) {
+pub fn note(text: impl Display) {
     let _ = writeln!(io::stderr().lock(), "{text}");
 }
 
 /// Writes to standard error without ending the line: a word that another one replaces.
-pub(crate) fn draw(text: impl Display) {
+pub fn draw(text: impl Display) {
     let mut stderr = io::stderr().lock();
     let _ = write!(stderr, "{text}").and_then(|()| stderr.flush());
 }
 
 /// Writes one JSON value to standard output, indented for a person at a terminal.
-pub(crate) fn json(value: &serde_json::Value) {
+pub fn json(value: &serde_json::Value) {
     if io::stdout().is_terminal() { line(format_args!("{value:#}")) } else { line(value) }
 }
 
 /// Bytes as people read them: `12.3 MiB`.
-pub(crate) fn bytes(count: u64) -> String {
+pub fn bytes(count: u64) -> String {
     let mut units = ["B", "KiB", "MiB", "GiB"].into_iter();
     let mut unit = units.next().unwrap_or_default();
     // Tenths, in whole numbers: no rounding surprises.
@@ -43,12 +43,12 @@ pub(crate) fn bytes(count: u64) -> String {
 }
 
 /// A number with its noun: `1 layer`, `2 layers`.
-pub(crate) fn count(count: u64, noun: &str) -> String {
+pub fn count(count: u64, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 
 /// Rows under headings, in columns as wide as needed.
-pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
+pub fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
     let mut widths: Vec<usize> = headings.iter().map(|heading| heading.chars().count()).collect();
     for row in rows {
         for (width, cell) in widths.iter_mut().zip(row) {
@@ -64,7 +64,7 @@ pub(crate) fn table(headings: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 /// Seconds as people read them: `3 min`, `2 d`.
-pub(crate) fn ago(seconds: u64) -> String {
+pub fn ago(seconds: u64) -> String {
     match seconds {
         0..=119 => format!("{seconds} s"),
         120..=7199 => format!("{} min", seconds / 60),

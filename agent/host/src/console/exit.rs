@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 /// The exit codes; those above 1 are the ones of BSD's `sysexits.h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Exit {
+pub enum Exit {
     /// Done.
     Done,
     /// Something failed that should not.
@@ -37,32 +37,36 @@ impl From<Exit> for ExitCode {
 
 /// A command's failure: what to say and how to end.
 #[derive(Debug)]
-pub(crate) struct Failure {
+pub struct Failure {
     /// The code.
-    pub(crate) exit: Exit,
+    pub exit: Exit,
     /// One line for a person: the attempt, the object, the causes.
-    pub(crate) message: String,
+    pub message: String,
 }
 
 impl Failure {
     /// A failure with this message and all of its `error`'s sources.
-    pub(crate) fn new(exit: Exit, error: &dyn std::error::Error) -> Self {
+    #[must_use]
+    pub fn new(exit: Exit, error: &dyn std::error::Error) -> Self {
         Self { exit, message: chain(error) }
     }
 
     /// A failure of the command line's making.
-    pub(crate) fn usage(message: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn usage(message: impl Into<String>) -> Self {
         Self { exit: Exit::Usage, message: message.into() }
     }
 
     /// A failure that nobody foresaw.
-    pub(crate) fn unexpected(message: impl Into<String>) -> Self {
+    #[must_use]
+    pub fn unexpected(message: impl Into<String>) -> Self {
         Self { exit: Exit::Unexpected, message: message.into() }
     }
 }
 
 /// `error` and its sources, each once, parted by colons.
-pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+#[must_use]
+pub fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
