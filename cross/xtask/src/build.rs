@@ -93,7 +93,11 @@ fn cargo_for(triple: &str, words: &[&str]) -> io::Result<Command> {
 }
 
 fn outcome(cargo: &mut Command, triple: &str) -> io::Result<()> {
-    if cargo.status()?.success() { Ok(()) } else { Err(io::Error::other(format!("cargo failed for {triple}"))) }
+    if cargo.status()?.success() {
+        Ok(())
+    } else {
+        Err(io::Error::other(format!("cargo failed for {triple}")))
+    }
 }
 
 /// Bytes as MiB, for people.
