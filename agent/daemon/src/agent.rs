@@ -1,7 +1,6 @@
 //! `coracle agent`: the loop with everything it joins. What is missing on the board is said and done without.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use coracle_host::channel::Channel;
 use coracle_host::control::{self, Asked, Control};
@@ -24,9 +23,6 @@ use crate::room::{self, Keeper};
 use crate::scrub::Scrubber;
 use crate::{local, restarts, trust};
 
-/// How often the lock is tried before another agent is believed to run, and the time between.
-const LOCK_TRIES: u32 = 20;
-const LOCK_AGAIN: Duration = Duration::from_millis(50);
 /// Answers of workers that may wait for the loop.
 const ANSWERS: usize = 8;
 
@@ -43,7 +39,7 @@ pub(crate) fn agent(settings: Settings) -> Result<Exit, Failure> {
 
 async fn run(settings: Settings) -> Result<Exit, Failure> {
     let store = context::store(&settings)?;
-    let _only_agent = only_agent(&store).await?;
+    let _only_agent = only_agent(&store)?;
     // What a power cut left behind; a pull by hand that is under way keeps its own.
     if let Err(error) = store.collect_leftovers() {
         events::lacking("leftovers of an earlier run were not removed", &chain(&error));
@@ -135,14 +131,8 @@ fn console(settings: &Settings) -> Option<(Control, mpsc::Receiver<Asked>)> {
     started.inspect_err(refused).ok()
 }
 
-/// Proof that no other agent runs. Whoever asks at the console whether one does holds the lock for a moment.
-async fn only_agent(store: &Store) -> Result<Lock, Failure> {
-    for _ in 1..LOCK_TRIES {
-        if let Ok(lock) = store.agent_lock() {
-            return Ok(lock);
-        }
-        tokio::time::sleep(LOCK_AGAIN).await;
-    }
+/// Proof that no other agent runs.
+fn only_agent(store: &Store) -> Result<Lock, Failure> {
     store.agent_lock().map_err(|error| Failure::new(Exit::TryAgain, &error))
 }
 

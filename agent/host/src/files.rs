@@ -5,18 +5,17 @@
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use nix::errno::Errno;
-use nix::fcntl::{Flock, FlockArg};
-
 mod exchange;
+mod lock;
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use exchange::exchange;
+pub use lock::{Lock, LockError, Sharing, is_held};
 
 /// A name that no other thread or process of this boot uses: process id, then a counter.
 #[must_use]
@@ -128,116 +127,4 @@ pub fn make_dir(dir: &Path, mode: u32) -> io::Result<()> {
         sync_dir(parent(made).unwrap_or(Path::new(".")))?;
     }
     Ok(())
-}
-
-/// Whether others may hold the lock at the same time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Sharing {
-    /// Any number of holders.
-    Shared,
-    /// One holder.
-    Exclusive,
-}
-
-/// A lock on a file, held until dropped or until the process ends, however it ends.
-#[derive(Debug)]
-pub struct Lock {
-    _held: Flock<File>,
-}
-
-/// Why a lock was not taken.
-#[derive(Debug, thiserror::Error)]
-pub enum LockError {
-    /// Somebody else holds it.
-    #[error("{} is held by {}", path.display(), holder(*pid))]
-    Held {
-        /// The lock's file.
-        path: PathBuf,
-        /// A process that holds it, where the kernel tells.
-        pid: Option<u32>,
-    },
-    /// The file cannot be opened or locked.
-    #[error("failed to lock {}", path.display())]
-    Io {
-        /// The lock's file.
-        path: PathBuf,
-        /// What the system said.
-        source: io::Error,
-    },
-}
-
-fn holder(pid: Option<u32>) -> String {
-    pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
-}
-
-impl Lock {
-    /// Takes the lock or says at once who has it.
-    ///
-    /// # Errors
-    /// [`LockError::Held`] when another holder is in the way.
-    pub fn try_take(path: &Path, sharing: Sharing) -> Result<Self, LockError> {
-        let arg = match sharing {
-            Sharing::Shared => FlockArg::LockSharedNonblock,
-            Sharing::Exclusive => FlockArg::LockExclusiveNonblock,
-        };
-        Self::open_and_lock(path, arg)
-    }
-
-    /// Takes the lock, waiting for whoever has it.
-    ///
-    /// # Errors
-    /// [`LockError::Io`] when the file cannot be opened.
-    pub fn take(path: &Path, sharing: Sharing) -> Result<Self, LockError> {
-        let arg = match sharing {
-            Sharing::Shared => FlockArg::LockShared,
-            Sharing::Exclusive => FlockArg::LockExclusive,
-        };
-        Self::open_and_lock(path, arg)
-    }
-
-    fn open_and_lock(path: &Path, arg: FlockArg) -> Result<Self, LockError> {
-        let io = |source| LockError::Io { path: path.to_owned(), source };
-        // The file stays for good: were it removed, two processes could hold locks on two files of one name.
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(false).mode(0o600);
-        let mut file = match options.open(path) {
-            // A failing disk becomes read-only; its board must still tell of it. Such a file can be locked as well.
-            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => File::open(path),
-            other => other,
-        }
-        .map_err(io)?;
-        loop {
-            file = match Flock::lock(file, arg) {
-                Ok(held) => return Ok(Self { _held: held }),
-                Err((again, Errno::EINTR)) => again,
-                Err((file, Errno::EWOULDBLOCK)) => {
-                    return Err(LockError::Held { path: path.to_owned(), pid: holding_process(&file) });
-                }
-                Err((_, errno)) => return Err(io(errno.into())),
-            };
-        }
-    }
-}
-
-/// How often the list of locks is read before nobody is named.
-const LOCK_LIST_READS: usize = 5;
-
-/// Who holds a lock on `file`, from the kernel's list: nothing has to be written when a lock is taken, and nothing is
-/// stale after a crash. `None` where the list hides it (another pid namespace, a file system with device numbers of its own).
-fn holding_process(file: &File) -> Option<u32> {
-    let meta = file.metadata().ok()?;
-    let (major, minor) = (nix::sys::stat::major(meta.dev()), nix::sys::stat::minor(meta.dev()));
-    let wanted = format!("{major:02x}:{minor:02x}:{}", meta.ino());
-    // The kernel hands the list out in pieces; one that changes in between may lack what was there all the time.
-    (0..LOCK_LIST_READS).find_map(|_| holder_in(&fs::read_to_string("/proc/locks").ok()?, &wanted))
-}
-
-/// The process that holds the lock on the object `wanted`, by the kernel's list.
-fn holder_in(list: &str, wanted: &str) -> Option<u32> {
-    // 1: FLOCK  ADVISORY  WRITE 4321 fe:01:262158 0 EOF
-    list.lines().find_map(|line| {
-        let mut fields = line.split_ascii_whitespace().skip_while(|field| *field != "FLOCK").skip(3);
-        let (pid, object) = (fields.next()?, fields.next()?);
-        (object == wanted).then(|| pid.parse().ok().filter(|pid| *pid != 0)).flatten()
-    })
 }

@@ -149,7 +149,6 @@ fn passage(state: &Value, taken: &Taken, seen: bool) -> Passage {
 
 /// Waits for the end of the passage; its status, and the failure where it was no good one.
 fn wait(settings: &Settings, taken: &Taken, quiet: bool) -> Result<(String, Option<Failure>), Failure> {
-    let store = context::store(settings)?;
     let (mut seen, mut said) = (false, String::new());
     loop {
         let state = engine::last_state(&settings.run_dir).unwrap_or_default();
@@ -172,7 +171,7 @@ fn wait(settings: &Settings, taken: &Taken, quiet: bool) -> Result<(String, Opti
                 }
             }
         }
-        if store.agent_lock().is_ok() {
+        if !context::agent_runs(settings) {
             let message = "the agent ended; it goes on with the document when it is started again";
             return Err(Failure { exit: Exit::TryAgain, message: message.to_owned() });
         }

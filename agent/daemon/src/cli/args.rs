@@ -6,6 +6,10 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+mod run;
+
+pub(super) use run::Run;
+
 /// Said here, for the package's own description is another.
 const ABOUT: &str = "Runs and updates containers on this board.";
 
@@ -203,128 +207,6 @@ pub(super) struct Pull {
     pub(super) json: bool,
 }
 
-/// `coracle run`; the words are docker's, so that a line written for it works here.
-#[derive(Debug, Default, Args)]
-#[command(
-    disable_help_flag = true,
-    override_usage = "coracle run [OPTIONS] --network <host|none> IMAGE [COMMAND [ARGUMENT]...]"
-)]
-pub(super) struct Run {
-    /// Leave it in the background and print its name.
-    #[arg(short, long)]
-    pub(super) detach: bool,
-    /// Keep standard input open.
-    #[arg(short, long)]
-    pub(super) interactive: bool,
-    /// Give it a terminal.
-    #[arg(short, long)]
-    pub(super) tty: bool,
-    /// Name of the workload; else made from the image's.
-    #[arg(long)]
-    pub(super) name: Option<String>,
-    /// `host` (the board's) or `none`; or set default_network.
-    #[arg(long, visible_alias = "net", value_name = "MODE")]
-    pub(super) network: Option<String>,
-    /// The root file system cannot be written.
-    #[arg(long)]
-    pub(super) read_only: bool,
-    /// Mount memory: PATH[:OPTIONS].
-    #[arg(long, value_name = "PATH")]
-    pub(super) tmpfs: Vec<String>,
-    /// Mount a path or a volume: SOURCE:TARGET[:ro].
-    #[arg(short, long, value_name = "MOUNT")]
-    pub(super) volume: Vec<String>,
-    /// Add a line to /etc/hosts: NAME:ADDRESS.
-    #[arg(long, value_name = "NAME:ADDRESS")]
-    pub(super) add_host: Vec<String>,
-    /// Name servers.
-    #[arg(long, value_name = "ADDRESS")]
-    pub(super) dns: Vec<String>,
-    /// Set a variable; NAME alone passes this shell's.
-    #[arg(short, long, value_name = "NAME=VALUE")]
-    pub(super) env: Vec<String>,
-    /// Read variables from a file, one NAME=VALUE a line.
-    #[arg(long, value_name = "FILE")]
-    pub(super) env_file: Vec<PathBuf>,
-    /// Working directory.
-    #[arg(short, long, value_name = "PATH")]
-    pub(super) workdir: Option<String>,
-    /// USER[:GROUP], names or numbers.
-    #[arg(short, long)]
-    pub(super) user: Option<String>,
-    /// Host name.
-    #[arg(short = 'h', long, value_name = "NAME")]
-    pub(super) hostname: Option<String>,
-    /// Replace the image's entry point.
-    #[arg(long, value_name = "COMMAND")]
-    pub(super) entrypoint: Option<String>,
-    /// no, always, unless-stopped or on-failure[:N].
-    #[arg(long, value_name = "POLICY")]
-    pub(super) restart: Option<String>,
-    /// Limit of memory, e.g. 64m.
-    #[arg(short, long, value_name = "BYTES")]
-    pub(super) memory: Option<String>,
-    /// Limit of processors, e.g. 0.5.
-    #[arg(long, value_name = "NUMBER")]
-    pub(super) cpus: Option<String>,
-    /// Limit of processes and threads; -1 for none.
-    #[arg(long, value_name = "NUMBER", allow_negative_numbers = true)]
-    pub(super) pids_limit: Option<i64>,
-    /// Add a capability.
-    #[arg(long, value_name = "NAME")]
-    pub(super) cap_add: Vec<String>,
-    /// Take a capability away.
-    #[arg(long, value_name = "NAME")]
-    pub(super) cap_drop: Vec<String>,
-    /// All capabilities and devices, no seccomp.
-    #[arg(long)]
-    pub(super) privileged: bool,
-    /// no-new-privileges or seccomp=unconfined.
-    #[arg(long, value_name = "OPTION")]
-    pub(super) security_opt: Vec<String>,
-    /// A device of the board: PATH[:TARGET[:rwm]].
-    #[arg(long, value_name = "DEVICE")]
-    pub(super) device: Vec<String>,
-    /// A resource limit: NAME=SOFT[:HARD].
-    #[arg(long, value_name = "LIMIT")]
-    pub(super) ulimit: Vec<String>,
-    /// A kernel setting: NAME=VALUE.
-    #[arg(long, value_name = "NAME=VALUE")]
-    pub(super) sysctl: Vec<String>,
-    /// A label: NAME=VALUE.
-    #[arg(short, long, value_name = "NAME=VALUE")]
-    pub(super) label: Vec<String>,
-    /// Signal that asks it to end.
-    #[arg(long, value_name = "SIGNAL")]
-    pub(super) stop_signal: Option<String>,
-    /// Seconds from that signal to SIGKILL.
-    #[arg(long, value_name = "SECONDS", value_parser = clap::value_parser!(u64).range(0..=3600))]
-    pub(super) stop_timeout: Option<u64>,
-    /// Remove it when it ends; only in the foreground.
-    #[arg(long)]
-    pub(super) rm: bool,
-    /// Take the image for this OS/ARCH[/VARIANT].
-    #[arg(long)]
-    pub(super) platform: Option<String>,
-    /// always, missing (the default) or never.
-    #[arg(long, value_name = "WHEN")]
-    pub(super) pull: Option<String>,
-    /// Publish a port: not built yet, refused with a hint.
-    #[arg(short, long, value_name = "PORT", hide = true)]
-    pub(super) publish: Vec<String>,
-    /// Show this help.
-    #[arg(long, action = clap::ArgAction::Help)]
-    pub(super) help: Option<bool>,
-    /// The image, then the command and its arguments.
-    #[arg(
-        required = true,
-        trailing_var_arg = true,
-        allow_hyphen_values = true,
-        value_name = "IMAGE [COMMAND]"
-    )]
-    pub(super) words: Vec<String>,
-}
-
 /// `coracle ps`.
 #[derive(Debug, Args)]
 pub(super) struct Ps {
@@ -482,40 +364,4 @@ pub(super) struct Man {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn run(line: &str) -> Run {
-        let Command::Run(run) = Arguments::try_parse_from(line.split_whitespace()).unwrap().command else {
-            panic!("{line} is not a run line")
-        };
-        *run
-    }
-
-    #[test]
-    fn the_line_of_2018_is_taken_unchanged() {
-        let run = run("coracle run -dit --net=host --read-only --tmpfs=/var/run \
-             -v /host/nginx.conf:/etc/nginx/nginx.conf --add-host=mgmt.foundries.io:127.0.0.1 \
-             --name nginx-coap-proxy opensourcefoundries/nginx:latest");
-        assert!(run.detach && run.interactive && run.tty && run.read_only);
-        assert_eq!(run.network.as_deref(), Some("host"));
-        assert_eq!(run.tmpfs, ["/var/run"]);
-        assert_eq!(run.volume, ["/host/nginx.conf:/etc/nginx/nginx.conf"]);
-        assert_eq!(run.add_host, ["mgmt.foundries.io:127.0.0.1"]);
-        assert_eq!(run.name.as_deref(), Some("nginx-coap-proxy"));
-        assert_eq!(run.words, ["opensourcefoundries/nginx:latest"]);
-    }
-
-    #[test]
-    fn words_after_the_image_belong_to_the_container() {
-        let run = run("coracle run --net none alpine sh -c exit --name x");
-        assert_eq!(run.words, ["alpine", "sh", "-c", "exit", "--name", "x"]);
-        assert_eq!(run.name, None);
-    }
-
-    #[test]
-    fn the_command_line_is_sound() {
-        use clap::CommandFactory as _;
-        Arguments::command().debug_assert();
-    }
-}
+mod tests;

@@ -37,6 +37,11 @@ pub(crate) fn store(settings: &Settings) -> Result<Arc<Store>, Failure> {
     Store::open(&settings.state_dir).map(Arc::new).map_err(|error| Failure::new(Exit::Unexpected, &error))
 }
 
+/// Whether an agent runs on this board, as far as the kernel tells.
+pub(crate) fn agent_runs(settings: &Settings) -> bool {
+    Store::agent_runs(&settings.state_dir).unwrap_or(false)
+}
+
 /// The supervisor of workloads.
 pub(crate) fn supervisor(settings: &Settings) -> Result<Supervisor, Failure> {
     let exe = std::env::current_exe()

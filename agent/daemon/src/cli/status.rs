@@ -12,7 +12,7 @@ use crate::exit::{Exit, Failure};
 /// Shows what the agent is doing. Works without a running agent: workloads do not need one.
 pub(super) fn status(settings: &Settings, args: &Json) -> Result<Exit, Failure> {
     let supervisor = context::supervisor(settings)?;
-    let running = context::store(settings)?.agent_lock().is_err();
+    let running = context::agent_runs(settings);
     let reported = engine::last_state(&settings.run_dir);
     let statuses = supervisor.list();
     if args.json {

@@ -24,7 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub(super) fn why(settings: &Settings, args: &Json) -> Result<Exit, Failure> {
     let record =
         Journal::peek(&settings.state_dir).map_err(|error| Failure::new(Exit::Unexpected, &error))?;
-    let running = context::store(settings)?.agent_lock().is_err();
+    let running = context::agent_runs(settings);
     let live = if running { live(settings) } else { None };
     let now = clock::wall();
     let statuses = context::supervisor(settings)?.list();

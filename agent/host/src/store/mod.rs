@@ -60,6 +60,8 @@ pub struct Alone<'a> {
 /// Only the agent's user reads the state: images may carry secrets, and setuid programs must not be reachable.
 const DIR_MODE: u32 = 0o700;
 const FILE_MODE: u32 = 0o600;
+/// Held by the agent for as long as it runs.
+const AGENT_LOCK: &str = "agent.lock";
 
 impl Store {
     /// Opens the store, making what is missing of it.
@@ -85,7 +87,13 @@ impl Store {
     /// # Errors
     /// [`StoreError::Lock`] names the process that has it.
     pub fn agent_lock(&self) -> Result<Lock> {
-        Ok(Lock::try_take(&self.root.join("agent.lock"), Sharing::Exclusive)?)
+        Ok(Lock::try_take(&self.root.join(AGENT_LOCK), Sharing::Exclusive)?)
+    }
+
+    /// Whether an agent runs over the store at `root`; `None` where the kernel does not tell.
+    #[must_use]
+    pub fn agent_runs(root: &Path) -> Option<bool> {
+        files::is_held(&root.join(AGENT_LOCK))
     }
 
     /// Held while an image is pulled, so that nothing of it is collected before its record is written. Waits for a

@@ -1,7 +1,6 @@
 //! What the checks are made of; everything that touches the board or the network is here.
 
 use std::net::{TcpStream, ToSocketAddrs as _};
-use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use coracle_core::time::Timestamp;
 use coracle_core::trust::Policy;
 use coracle_host::disk::{self, Space};
 use coracle_host::kernel::{self, Kernel};
+use coracle_host::store::Store;
 
 use super::cgroups::Layout;
 use crate::config::{Settings, Transport};
@@ -106,7 +106,7 @@ impl Facts {
             runtime_version: version(&settings.runtime.path),
             seccomp_profile: own.filter(|path| path.is_file()).or_else(|| first(&SECCOMP_PROFILES)),
             state_dir: settings.state_dir.clone(),
-            agent_running: agent_running(&settings.state_dir),
+            agent_running: Store::agent_runs(&settings.state_dir),
             space: disk::space(&settings.state_dir).map_err(|error| error.to_string()),
             machine_id: read("/etc/machine-id").ok(),
             device_id: settings.device_id.to_string(),
@@ -129,27 +129,6 @@ impl Facts {
                 .collect(),
         }
     }
-}
-
-/// Looks the lock up instead of trying it: a trial would be in the way of an agent that starts at this moment.
-fn agent_running(state_dir: &Path) -> Option<bool> {
-    let inode = match std::fs::metadata(state_dir.join("agent.lock")) {
-        Ok(file) => file.ino(),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Some(false),
-        Err(_) => return None,
-    };
-    Some(is_locked(&std::fs::read_to_string("/proc/locks").ok()?, inode))
-}
-
-/// Whether `/proc/locks` has an exclusive flock(2) on a file of that inode (proc_locks(5)); the device is not
-/// compared, for btrfs shows another one there.
-pub(super) fn is_locked(locks: &str, inode: u64) -> bool {
-    let inode = inode.to_string();
-    locks.lines().any(|line| {
-        let fields: Vec<_> = line.split_whitespace().collect();
-        let on_it = fields.iter().any(|field| field.rsplit_once(':').is_some_and(|(_, last)| last == inode));
-        fields.contains(&"FLOCK") && fields.contains(&"WRITE") && on_it
-    })
 }
 
 fn version(runtime: &Path) -> Result<String, String> {

@@ -137,13 +137,3 @@ fn the_layout_of_control_groups_is_read_from_the_mounts() {
         assert_eq!(Layout::read(&mounts, controllers), layout, "{mounts}");
     }
 }
-
-#[test]
-fn a_lock_is_found_among_those_of_others() {
-    let locks = "1: FLOCK  ADVISORY  WRITE 20310 fe:00:580 0 EOF\n2: POSIX  ADVISORY  WRITE 1 fe:00:77 0 EOF\n\
-        3: FLOCK  ADVISORY  READ 9 fe:00:12 0 EOF\n";
-    assert!(super::facts::is_locked(locks, 580));
-    for other in [80, 77, 12, 0] {
-        assert!(!super::facts::is_locked(locks, other), "{other}");
-    }
-}
