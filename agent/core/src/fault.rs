@@ -77,6 +77,8 @@ codes! {
     Compose = "COMPOSE", Permanent, Verify;
     /// A reference could not be resolved.
     Resolve = "RESOLVE", Transient, Resolve;
+    /// An image is not signed as the board's policy for images demands.
+    ImageSignature = "IMAGE_SIGNATURE", Transient, Resolve;
     /// The registry does not have it.
     NotFound = "NOT_FOUND", Permanent, Resolve;
     /// The registry refused the credentials.

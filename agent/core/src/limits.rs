@@ -16,6 +16,17 @@ pub const DESIRED_BYTES_MAX: usize = 32 << 10;
 pub const TRUST_BYTES_MAX: usize = 32 << 10;
 /// Trust documents that may follow the image's; a new image begins anew, and nobody changes keys so often.
 pub const TRUST_CHAIN_MAX: usize = 32;
+/// Bytes of one policy file for images; a fleet's has a few KiB.
+pub const IMAGE_POLICY_BYTES_MAX: u64 = 64 << 10;
+/// Signatures of one image that are looked at in each of the places they may be in; a handful of people sign.
+pub const IMAGE_SIGNATURES_MAX: usize = 16;
+/// Bytes of one signed payload or bundle; one with a certificate and an entry of a log has some 10 KiB.
+pub const IMAGE_SIGNATURE_BYTES_MAX: u64 = 64 << 10;
+/// Bytes of one manifest that lists signatures, or of one page of what refers to an image: signatures, certificates and
+/// entries of a log stand in annotations there.
+pub const ATTACHED_BYTES_MAX: u64 = 512 << 10;
+/// Pages of what refers to an image; a registry puts a hundred entries on one.
+pub const REFERRERS_PAGES_MAX: usize = 8;
 /// Bytes of one state document as it goes to the broker.
 pub const STATE_BYTES_MAX: usize = 16 << 10;
 /// Bytes of one command: an id, two times and a handful of arguments.

@@ -103,6 +103,15 @@ impl Document {
     /// # Errors
     /// [`ManifestError`]: anything but exactly one of the four kinds of document.
     pub fn parse(bytes: &[u8]) -> Result<Self, ManifestError> {
+        let (document, artifact_type) = Self::of_any(bytes)?;
+        if let Self::Manifest(manifest) = &document {
+            manifest.check_image(artifact_type.as_deref())?;
+        }
+        Ok(document)
+    }
+
+    /// The same, whatever the manifest carries; with its `artifactType`.
+    fn of_any(bytes: &[u8]) -> Result<(Self, Option<String>), ManifestError> {
         if u64::try_from(bytes.len()).is_ok_and(|length| length > MANIFEST_BYTES_MAX) {
             return Err(ManifestError::TooLong);
         }
@@ -125,10 +134,7 @@ impl Document {
         if let Some(media_type) = media_type {
             document.agrees_with(media_type)?;
         }
-        if let Self::Manifest(manifest) = &document {
-            manifest.check_image(wire.artifact_type.as_deref())?;
-        }
-        Ok(document)
+        Ok((document, wire.artifact_type))
     }
 
     /// Whether `media_type`, as an index entry or a `Content-Type` announced it, can stand for this document.
@@ -149,6 +155,17 @@ impl Document {
 }
 
 impl Manifest {
+    /// Reads a manifest that need not be an image's: of a signature, for instance.
+    ///
+    /// # Errors
+    /// [`ManifestError`]: anything but a manifest.
+    pub fn of_anything(bytes: &[u8]) -> Result<Self, ManifestError> {
+        match Document::of_any(bytes)?.0 {
+            Document::Manifest(manifest) => Ok(manifest),
+            Document::Index(_) => Err(ManifestError::NotAnImage(OCI_INDEX.to_owned())),
+        }
+    }
+
     fn check_image(&self, artifact_type: Option<&str>) -> Result<(), ManifestError> {
         let cut = |text: &str| ManifestError::NotAnImage(text.chars().take(120).collect());
         match artifact_type {

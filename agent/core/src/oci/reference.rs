@@ -108,6 +108,15 @@ impl Reference {
         Self { tag: None, digest: Some(digest), ..self.clone() }
     }
 
+    /// The same repository at `tag`, without a digest.
+    ///
+    /// # Errors
+    /// [`ReferenceError`] for what is no tag.
+    pub fn tagged(&self, tag: &str) -> Result<Self, ReferenceError> {
+        let tag = parse_tag(tag).map_err(|rule| ReferenceError { text: excerpt(tag), rule })?;
+        Ok(Self { tag: Some(tag), digest: None, ..self.clone() })
+    }
+
     /// `registry/repository`, as scopes of policies and credentials are written.
     #[must_use]
     pub fn name(&self) -> String {

@@ -73,6 +73,7 @@ fn is_its_own_fault(code: Code) -> bool {
         | Code::Unpinned
         | Code::Compose
         | Code::Resolve
+        | Code::ImageSignature
         | Code::NotFound
         | Code::Auth
         | Code::Pull

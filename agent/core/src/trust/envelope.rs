@@ -91,7 +91,11 @@ struct WireSignature {
 /// bytes, each with its length, so that no two pairs give the same.
 #[must_use]
 pub fn pae(kind: Kind, payload: &[u8]) -> Vec<u8> {
-    let claimed = kind.payload_type();
+    pae_of(kind.payload_type(), payload)
+}
+
+/// The same for a payload of any type.
+pub(super) fn pae_of(claimed: &str, payload: &[u8]) -> Vec<u8> {
     let head = format!("DSSEv1 {} {claimed} {} ", claimed.len(), payload.len());
     [head.as_bytes(), payload].concat()
 }
@@ -194,7 +198,7 @@ impl Envelope {
 
 /// DSSE allows both alphabets, not mixed; padding is written or not. Anything else (a line break, leftover bits) is no
 /// base64.
-fn decode(text: &str) -> Option<Vec<u8>> {
+pub(super) fn decode(text: &str) -> Option<Vec<u8>> {
     let unpadded = GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent);
     let alphabet = if text.contains(['-', '_']) { &alphabet::URL_SAFE } else { &alphabet::STANDARD };
     GeneralPurpose::new(alphabet, unpadded).decode(text).ok()

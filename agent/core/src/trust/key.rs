@@ -23,13 +23,14 @@ const END: &str = "-----END PUBLIC KEY-----";
 /// Characters of a line between the two, as openssl writes it.
 const LINE_CHARS: usize = 64;
 /// What a key of either algorithm begins with.
-const ED25519_HEAD: &[u8] = &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
-const P256_HEAD: &[u8] = &[
+pub(super) const ED25519_HEAD: &[u8] =
+    &[0x30, 0x2a, 0x30, 0x05, 0x06, 0x03, 0x2b, 0x65, 0x70, 0x03, 0x21, 0x00];
+pub(super) const P256_HEAD: &[u8] = &[
     0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86,
     0x48, 0xce, 0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
 ];
 /// An uncompressed point begins so (SEC 1, 2.3.3).
-const UNCOMPRESSED: u8 = 0x04;
+pub(super) const UNCOMPRESSED: u8 = 0x04;
 
 /// How a key signs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -71,6 +72,11 @@ impl KeyId {
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {
         Digest::from_hex(text).map(Self)
+    }
+
+    /// The name of the key with this DER.
+    pub(super) fn of(der: &[u8]) -> Self {
+        Self(Digest::of(der))
     }
 
     /// The first digits, for people.
@@ -127,15 +133,7 @@ impl PublicKey {
     /// # Errors
     /// [`KeyError`] says what it is instead.
     pub fn from_pem(text: &str) -> Result<Self, KeyError> {
-        if text.len() > PEM_BYTES_MAX {
-            return Err(KeyError::Form);
-        }
-        if text.contains("PRIVATE KEY-----") {
-            return Err(KeyError::Private);
-        }
-        let inner = text.trim().strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix(END));
-        let body: String = inner.ok_or(KeyError::Form)?.split_ascii_whitespace().collect();
-        Self::from_der(&STANDARD.decode(body).map_err(|_| KeyError::Form)?)
+        Self::from_der(&der_of(text)?)
     }
 
     /// Reads a `SubjectPublicKeyInfo`.
@@ -150,7 +148,7 @@ impl PublicKey {
             }
             _ => return Err(KeyError::Algorithm),
         };
-        Ok(Self { id: KeyId(Digest::of(der)), algorithm, der: der.to_vec() })
+        Ok(Self { id: KeyId::of(der), algorithm, der: der.to_vec() })
     }
 
     /// Its name.
@@ -195,4 +193,20 @@ impl PublicKey {
         let Some(point) = self.der.strip_prefix(head) else { return false };
         UnparsedPublicKey::new(verified, point).verify(message, signature).is_ok()
     }
+}
+
+/// The DER of a PEM file with one public key and nothing else.
+///
+/// # Errors
+/// [`KeyError::Private`], [`KeyError::Form`].
+pub(super) fn der_of(text: &str) -> Result<Vec<u8>, KeyError> {
+    if text.len() > PEM_BYTES_MAX {
+        return Err(KeyError::Form);
+    }
+    if text.contains("PRIVATE KEY-----") {
+        return Err(KeyError::Private);
+    }
+    let inner = text.trim().strip_prefix(BEGIN).and_then(|rest| rest.strip_suffix(END));
+    let body: String = inner.ok_or(KeyError::Form)?.split_ascii_whitespace().collect();
+    STANDARD.decode(body).map_err(|_| KeyError::Form)
 }

@@ -9,6 +9,7 @@
 
 mod document;
 mod envelope;
+pub mod image;
 mod key;
 mod lineage;
 mod policy;
