@@ -1,4 +1,4 @@
-//! The keys in the board's image, as files.
+//! The keys in the board's image, and its policy for images, as files.
 //!
 //! Invariant: whoever could write there could decide what runs, so a place that others than its owner can write is
 //! refused, and the number and length of files are bounded.
@@ -7,12 +7,15 @@
 //! trust.d/trust.json      a trust document, or
 //! trust.d/*.pub           keys that deploy, and
 //! trust.d/root/*.pub      keys that replace keys
+//! policy.json             what is demanded of images, and below it the keys that it names
 //! ```
 
 use std::fs;
 use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+
+use coracle_core::limits::IMAGE_POLICY_BYTES_MAX;
 
 use crate::files;
 
@@ -81,6 +84,34 @@ pub fn look(dir: &Path) -> Result<Found, TrustFilesError> {
         deploy: keys(dir)?,
         root: if guarded(&root)? { keys(&root)? } else { Vec::new() },
     })
+}
+
+/// The policy for images; `None` where there is none.
+///
+/// # Errors
+/// [`TrustFilesError`].
+pub fn policy(path: &Path) -> Result<Option<Vec<u8>>, TrustFilesError> {
+    if !beside_owner(path)? {
+        return Ok(None);
+    }
+    held(path.to_owned(), IMAGE_POLICY_BYTES_MAX).map(|(_, bytes)| Some(bytes))
+}
+
+/// The file of a key that the policy for images names.
+///
+/// # Errors
+/// [`TrustFilesError`], also where there is no such file.
+pub fn policy_key(path: &Path) -> Result<Vec<u8>, TrustFilesError> {
+    beside_owner(path)?;
+    held(path.to_owned(), KEY_BYTES_MAX).map(|(_, bytes)| bytes)
+}
+
+/// [`guarded`], for a file and the folder that it could be replaced in.
+fn beside_owner(path: &Path) -> Result<bool, TrustFilesError> {
+    match path.parent() {
+        Some(dir) => Ok(guarded(dir)? && guarded(path)?),
+        None => guarded(path),
+    }
 }
 
 /// Whether there is such a file or folder, which its owner alone can write.

@@ -43,10 +43,53 @@ pub struct RawManifest {
 }
 
 /// A cause with how often and where it happened.
-struct Failed {
+pub(super) struct Failed {
     registry: String,
     tries: u32,
-    cause: Cause,
+    pub(super) cause: Cause,
+}
+
+impl Failed {
+    pub(super) fn at(self, attempt: Attempt, reference: &Reference) -> RegistryError {
+        RegistryError {
+            attempt,
+            object: reference.to_string(),
+            registry: self.registry,
+            tries: self.tries,
+            cause: Box::new(self.cause),
+        }
+    }
+}
+
+/// A small document of a repository.
+pub(super) struct Wanted {
+    /// Below the repository: `manifests/latest`.
+    pub(super) path: String,
+    pub(super) accept: String,
+    /// Bytes it may have.
+    pub(super) limit: u64,
+    /// Bytes it has.
+    pub(super) size: Option<u64>,
+    pub(super) digest: Option<Digest>,
+}
+
+impl Wanted {
+    /// The manifest or index by its digest, where it has one, else by its tag.
+    pub(super) fn manifest(reference: &Reference, size: Option<u64>, limit: u64) -> Self {
+        let object = match reference.digest() {
+            Some(digest) => digest.to_string(),
+            None => reference.tag().unwrap_or("latest").to_owned(),
+        };
+        let accept = MEDIA_TYPES.join(", ");
+        Self { path: format!("manifests/{object}"), accept, limit, size, digest: reference.digest().copied() }
+    }
+}
+
+/// Such a document as it came.
+pub(super) struct Got {
+    pub(super) manifest: RawManifest,
+    /// What `Link` says.
+    pub(super) link: Option<String>,
 }
 
 impl RegistryClient {
@@ -85,13 +128,9 @@ impl RegistryClient {
             None => reference.clone(),
         };
         let size = expected.map(|descriptor| descriptor.size);
-        self.over_endpoints(&reference, size).await.map_err(|failed| RegistryError {
-            attempt: Attempt::FetchManifest,
-            object: reference.to_string(),
-            registry: failed.registry,
-            tries: failed.tries,
-            cause: Box::new(failed.cause),
-        })
+        let wanted = Wanted::manifest(&reference, size, MANIFEST_BYTES_MAX);
+        let got = self.over_endpoints(&reference, &wanted).await;
+        got.map(|got| got.manifest).map_err(|failed| failed.at(Attempt::FetchManifest, &reference))
     }
 
     /// The whole of a small blob, an image config; proven against the descriptor's digest and size.
@@ -161,14 +200,14 @@ impl RegistryClient {
         Ok(Transferred { bytes: transfer.offset - from, refetched: transfer.refetched })
     }
 
-    async fn over_endpoints(&self, reference: &Reference, size: Option<u64>) -> Result<RawManifest, Failed> {
+    pub(super) async fn over_endpoints(&self, reference: &Reference, wanted: &Wanted) -> Result<Got, Failed> {
         let mut failed = None;
         let mut endpoints = self.endpoints(reference)?.into_iter();
         while let Some(endpoint) = endpoints.next() {
             let mut tries = Tries::new(&self.config.retry, endpoints.len() > 0);
             loop {
-                let cause = match self.manifest_once(&endpoint, reference, size).await {
-                    Ok(manifest) => return Ok(manifest),
+                let cause = match self.once(&endpoint, wanted).await {
+                    Ok(got) => return Ok(got),
                     Err(cause) => cause,
                 };
                 if let Err(cause) = tries.again(cause, false).await {
@@ -180,28 +219,19 @@ impl RegistryClient {
         Err(failed.unwrap_or_else(|| nowhere(reference)))
     }
 
-    async fn manifest_once(
-        &self,
-        endpoint: &Endpoint,
-        reference: &Reference,
-        size: Option<u64>,
-    ) -> Result<RawManifest, Cause> {
-        let object = match reference.digest() {
-            Some(digest) => digest.to_string(),
-            None => reference.tag().unwrap_or("latest").to_owned(),
-        };
-        let url = format!("{}/v2/{}/manifests/{object}", endpoint.base(), endpoint.repository);
-        let answer = self.authorized(endpoint, &url).await?;
+    async fn once(&self, endpoint: &Endpoint, wanted: &Wanted) -> Result<Got, Cause> {
+        let url = format!("{}/v2/{}/{}", endpoint.base(), endpoint.repository, wanted.path);
+        let answer = self.authorized(endpoint, &url, wanted).await?;
         if answer.status.as_u16() != 200 {
             return Err(answer.failure(""));
         }
         let found = Digest::of(&answer.body);
         let length = u64::try_from(answer.body.len()).unwrap_or(u64::MAX);
-        if let Some(expected) = size.filter(|size| *size != length) {
+        if let Some(expected) = wanted.size.filter(|size| *size != length) {
             return Err(Cause::Size { expected, announced: length });
         }
-        if let Some(expected) = reference.digest().filter(|digest| **digest != found) {
-            return Err(Cause::Digest { expected: *expected, found });
+        if let Some(expected) = wanted.digest.filter(|digest| *digest != found) {
+            return Err(Cause::Digest { expected, found });
         }
         let text = |name: &str| answer.headers.get(name).and_then(|value| value.to_str().ok());
         // Another algorithm than ours says nothing about these bytes.
@@ -211,21 +241,22 @@ impl RegistryClient {
         }
         let media_type = text("content-type").and_then(|value| value.split(';').next()).unwrap_or_default();
         let media_type = media_type.trim().chars().take(120).collect();
-        Ok(RawManifest { bytes: answer.body, digest: found, media_type })
+        let link = text("link").map(ToOwned::to_owned);
+        Ok(Got { manifest: RawManifest { bytes: answer.body, digest: found, media_type }, link })
     }
 
-    /// GETs a manifest, with a new token where the first is refused.
-    async fn authorized(&self, endpoint: &Endpoint, url: &str) -> Result<Answer, Cause> {
+    /// GETs a small document, with a new token where the first is refused.
+    async fn authorized(&self, endpoint: &Endpoint, url: &str, wanted: &Wanted) -> Result<Answer, Cause> {
         let get = async |authorization: &Authorization| {
             let header = authorization.header();
             let request = Request {
                 method: Method::GET,
                 url: url.to_owned(),
-                accept: Some(MEDIA_TYPES.join(", ")),
+                accept: Some(wanted.accept.clone()),
                 authorization: header.as_deref(),
                 form: None,
             };
-            self.web.send(&self.config, endpoint, request, MANIFEST_BYTES_MAX).await
+            self.web.send(&self.config, endpoint, request, wanted.limit).await
         };
         let first = self.auth.authorization(&self.web, &self.config, endpoint).await?;
         let answer = get(&first).await?;

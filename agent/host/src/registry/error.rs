@@ -27,6 +27,8 @@ pub struct RegistryError {
 pub enum Attempt {
     /// Fetching a manifest or index.
     FetchManifest,
+    /// Fetching the signatures of an image, or what lists them.
+    FetchSignatures,
     /// Fetching a layer or image config.
     FetchBlob,
     /// Setting up from configuration.
@@ -210,6 +212,7 @@ impl fmt::Display for RegistryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let attempt = match self.attempt {
             Attempt::FetchManifest => "fetch manifest",
+            Attempt::FetchSignatures => "fetch signatures of",
             Attempt::FetchBlob => "fetch blob",
             Attempt::Configure => "set up",
         };

@@ -11,6 +11,7 @@
 //!   redirect rules             guarded wait for the answer's head
 //! ```
 
+mod attached;
 mod auth;
 mod blob;
 mod challenge;
@@ -25,6 +26,7 @@ mod small;
 mod throttle;
 mod trust;
 
+pub use attached::Page;
 pub use blob::{Progress, Transferred};
 pub use client::{RawManifest, RegistryClient};
 pub use config::{RegistryConfig, RegistryFiles, Timeouts};

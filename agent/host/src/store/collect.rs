@@ -80,6 +80,7 @@ impl Store {
         files::sync_dir(&dir).attempt("sync", &dir)?;
         self.collect_layers(&needed.layers, &mut collected)?;
         self.collect_blobs(&needed.blobs, &mut collected)?;
+        self.collect_signatures(&needed.blobs, &mut collected)?;
         Ok(collected)
     }
 
@@ -94,7 +95,7 @@ impl Store {
         for diff_id in self.names(&self.layers())? {
             drafts::strip(&self.layers().join(diff_id.hex()))?;
         }
-        for dir in [self.root.clone(), self.blobs(), self.images_dir()] {
+        for dir in [self.root.clone(), self.blobs(), self.images_dir(), self.signatures()] {
             for entry in fs::read_dir(&dir).attempt("list", &dir)? {
                 let path = entry.attempt("list", &dir)?.path();
                 let temporary = path.file_name().and_then(|name| name.to_str());

@@ -13,6 +13,7 @@
 //! │  ├─ list                   every entry of the tree, with a sum of its content
 //! │  └─ tree/                  the layer in overlayfs's form; mode and owner as the archive says
 //! ├─ images/<hex>.json         what a reference was when it was pulled; named by the reference's digest
+//! ├─ signatures/<hex>          those that images were taken by; named by the digest that was signed
 //! ├─ ingest/<name>/            layers on their way in (drafts.rs), and on their way out
 //! └─ retired/<name>/           damaged layers that workloads may still run on
 //! ```
@@ -25,6 +26,7 @@ mod images;
 mod layers;
 mod list;
 mod retire;
+mod signatures;
 mod verify;
 
 use std::path::{Path, PathBuf};
@@ -70,7 +72,14 @@ impl Store {
     /// [`StoreError::Io`] when the directories cannot be made.
     pub fn open(root: impl Into<PathBuf>) -> Result<Self> {
         let store = Self { root: root.into(), windows: Windows::default() };
-        for dir in [store.root.clone(), store.blobs(), store.layers(), store.images_dir(), store.ingest()] {
+        for dir in [
+            store.root.clone(),
+            store.blobs(),
+            store.layers(),
+            store.images_dir(),
+            store.signatures(),
+            store.ingest(),
+        ] {
             files::make_dir(&dir, DIR_MODE).attempt("make the directory", &dir)?;
         }
         Ok(store)
@@ -127,6 +136,10 @@ impl Store {
 
     fn images_dir(&self) -> PathBuf {
         self.root.join("images")
+    }
+
+    fn signatures(&self) -> PathBuf {
+        self.root.join("signatures")
     }
 
     fn ingest(&self) -> PathBuf {
