@@ -9,6 +9,7 @@
 )]
 
 mod agent;
+mod images_signed;
 mod mqtt;
 mod registry;
 mod resume;

@@ -88,6 +88,7 @@ async fn run(settings: Settings) -> Result<Exit, Failure> {
     }
     let trust = believed.policy;
     events::believes(&trust);
+    events::demands(&images.rules, &settings.image_policy.path);
     let about = describe_agent(&trust, &board.platforms, runtime);
     let hands = Hands {
         settings: settings.clone(),

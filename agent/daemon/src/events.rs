@@ -1,5 +1,6 @@
 //! The agent's log: one line at the moment of a decision, with its facts as fields. A quiet board writes nothing.
 
+use std::path::Path;
 use std::time::Duration;
 
 use coracle_core::fault::{Code, Fault};
@@ -8,6 +9,7 @@ use coracle_core::oci::Digest;
 use coracle_core::retry::Loss;
 use coracle_core::rollout::{Rollout, State, Target};
 use coracle_core::trust::Policy;
+use coracle_core::trust::image::Rules;
 use coracle_host::store::{Collected, StoreError};
 use tracing::{error, info, warn};
 
@@ -98,6 +100,15 @@ pub(crate) fn believes(trust: &Policy) {
         }
         // Said above.
         Policy::Nobody(_) => {}
+    }
+}
+
+/// What is demanded of images; nothing is said where nothing is.
+pub(crate) fn demands(rules: &Rules, file: &Path) {
+    match rules {
+        Rules::Nothing => {}
+        Rules::Policy(_) => info!(policy = %file.display(), "images are held against a policy"),
+        Rules::Unusable(why) => warn!(why, "no image is taken; what runs goes on"),
     }
 }
 

@@ -28,6 +28,7 @@ pub(crate) fn of_image(error: &ImageError) -> Fault {
                 "coracle prune removes images that nothing needs; coracle pull --dry-run shows the figures";
             Fault::new(Code::DiskFull, &message).classed(Class::Transient).hint(hint)
         }
+        ImageError::Untrusted { fault } | ImageError::Unruled { fault } => Fault::clone(fault),
         ImageError::Document { .. } => Fault::new(Code::Resolve, &message).classed(Class::Permanent),
         ImageError::Platform { .. } => {
             Fault::new(Code::Platform, &message).hint("coracle platform --explain REFERENCE shows each entry")

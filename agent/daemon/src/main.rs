@@ -6,6 +6,7 @@ mod config;
 mod engine;
 mod events;
 mod faults;
+mod image_policy;
 mod images;
 mod local;
 mod pins;

@@ -81,7 +81,11 @@ const COMMANDS: &[Command] = &[
         "replay every write of the agent to its disk, cut the power in between, and recover; --short, --seed N; --board: under a real file system",
         crash::command,
     ),
-    ("signed", "show what a board makes of signed documents, each with verdict and reason", signed::command),
+    (
+        "signed",
+        "show what a board makes of signed documents and images, each with verdict and reason",
+        signed::command,
+    ),
     (
         "sim",
         "the rollout machine on bad nights, in memory; --schedules N, and --seed S to see one again",

@@ -13,6 +13,7 @@ mod document;
 mod downtime;
 mod full;
 mod group;
+mod images_policy;
 mod keep;
 mod lack;
 mod link;

@@ -9,6 +9,7 @@ pub mod archive;
 #[cfg(feature = "protocols")]
 pub mod broker;
 pub mod caller;
+pub mod cosign;
 pub mod debian;
 pub mod desired;
 pub mod disk_log;

@@ -25,6 +25,49 @@ pub enum Algorithm {
     Ed25519,
     /// Over SHA-256; each signature of the same bytes is another one.
     P256,
+    /// Over SHA-256, as cosign signs with any curve.
+    P384,
+    /// Over SHA-384.
+    P384Sha384,
+    /// PKCS #1 v1.5 over SHA-256, with a key of so many bits.
+    Rsa(u16),
+    /// PSS over SHA-256, with 2048 bits and a salt as long as the hash.
+    RsaPss,
+}
+
+impl Algorithm {
+    /// What openssl is to be told to make such a key.
+    fn making(self) -> Vec<String> {
+        let words: &[&str] = match self {
+            Self::Ed25519 => &["-algorithm", "ed25519"],
+            Self::P256 => &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"],
+            Self::P384 | Self::P384Sha384 => &["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-384"],
+            Self::RsaPss => &["-algorithm", "RSA", "-pkeyopt", "rsa_keygen_bits:2048"],
+            Self::Rsa(bits) => {
+                let bits = format!("rsa_keygen_bits:{bits}");
+                return ["-algorithm", "RSA", "-pkeyopt", &bits].map(str::to_owned).to_vec();
+            }
+        };
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    /// What openssl is to be told to sign with one; the key's file follows.
+    fn signing(self) -> &'static [&'static str] {
+        match self {
+            Self::Ed25519 => &["pkeyutl", "-sign", "-rawin", "-inkey"],
+            Self::P256 | Self::P384 | Self::Rsa(_) => &["dgst", "-sha256", "-sign"],
+            Self::P384Sha384 => &["dgst", "-sha384", "-sign"],
+            Self::RsaPss => &[
+                "dgst",
+                "-sha256",
+                "-sigopt",
+                "rsa_padding_mode:pss",
+                "-sigopt",
+                "rsa_pss_saltlen:digest",
+                "-sign",
+            ],
+        }
+    }
 }
 
 /// A fresh key pair.
@@ -43,10 +86,7 @@ impl Signer {
         let (private, public) = (dir.join("key.pem"), dir.join("key.pub"));
         let mut make = Command::new("openssl");
         make.args(["genpkey", "-quiet", "-out"]).arg(&private);
-        run(match algorithm {
-            Algorithm::Ed25519 => make.args(["-algorithm", "ed25519"]),
-            Algorithm::P256 => make.args(["-algorithm", "EC", "-pkeyopt", "ec_paramgen_curve:P-256"]),
-        })?;
+        run(make.args(algorithm.making()))?;
         run(Command::new("openssl").args(["pkey", "-pubout", "-in"]).arg(&private).arg("-out").arg(&public))?;
         let der = dir.join("key.der");
         run(Command::new("openssl")
@@ -70,15 +110,16 @@ impl Signer {
 
     /// The bytes of a signature of `payload`, which claims to be `kind`.
     pub fn signature(&self, kind: &str, payload: &[u8]) -> io::Result<Vec<u8>> {
-        let signed =
-            [format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len()).as_bytes(), payload].concat();
+        let head = format!("DSSEv1 {} {kind} {} ", kind.len(), payload.len());
+        self.over(&[head.as_bytes(), payload].concat())
+    }
+
+    /// The bytes of a signature of exactly these.
+    pub fn over(&self, signed: &[u8]) -> io::Result<Vec<u8>> {
         let (message, made): (PathBuf, PathBuf) = (self.dir.join("message"), self.dir.join("signature"));
         fs::write(&message, signed)?;
         let mut sign = Command::new("openssl");
-        match self.algorithm {
-            Algorithm::Ed25519 => sign.args(["pkeyutl", "-sign", "-rawin", "-inkey"]),
-            Algorithm::P256 => sign.args(["dgst", "-sha256", "-sign"]),
-        };
+        sign.args(self.algorithm.signing());
         sign.arg(self.dir.join("key.pem")).arg("-out").arg(&made);
         if self.algorithm == Algorithm::Ed25519 {
             sign.arg("-in");

@@ -173,6 +173,18 @@ pub(super) enum TrustCommand {
     Show(Json),
     /// Have the agent take a trust document from a file, as from the broker.
     Install(Install),
+    /// Show what the policy for images makes of an image: which requirement of which scope, and which key signed.
+    Image(TrustImage),
+}
+
+/// `coracle trust image`.
+#[derive(Debug, Args)]
+pub(super) struct TrustImage {
+    /// The image, e.g. `registry.example.com/app:1.4` or `…@sha256:…`.
+    pub(super) reference: String,
+    /// Write one JSON value instead of text.
+    #[arg(long)]
+    pub(super) json: bool,
 }
 
 /// `coracle trust install`.

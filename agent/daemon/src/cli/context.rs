@@ -12,6 +12,7 @@ use coracle_host::supervise::{Direct, DirectConfig, Status, Supervisor, Systemd,
 
 use crate::config::{self, Settings, Supervision};
 use crate::exit::{Exit, Failure};
+use crate::image_policy;
 use crate::images::Images;
 use crate::room::Keeper;
 use crate::units::Units;
@@ -86,6 +87,7 @@ pub(crate) fn images(
         registry: registry(settings)?,
         store: Arc::clone(store),
         can_run: board(settings, asked)?.platforms,
+        rules: image_policy::load(settings),
         keeper: Arc::new(Keeper { settings: settings.clone(), supervisor: supervisor(settings)? }),
         concurrency: settings.pull.concurrency,
     })

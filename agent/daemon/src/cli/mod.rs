@@ -19,6 +19,7 @@ mod pull;
 mod run;
 mod status;
 mod trust;
+mod trust_image;
 mod verify;
 mod why;
 mod workloads;

@@ -11,7 +11,7 @@ use super::args::Pull;
 use super::{context, out, progress};
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
-use crate::images::{ImageError, Images, Step, Watch, words};
+use crate::images::{ImageError, Images, Reach, Step, Watch, words};
 
 /// Fetches an image and says what was fetched.
 pub(super) fn pull(settings: &Settings, args: &Pull) -> Result<Exit, Failure> {
@@ -122,6 +122,9 @@ async fn admitted(
 ) -> Result<(ImageRecord, Option<Preflight>), Failure> {
     let reference = parse(text)?;
     if let Some(held) = images.held(&reference).map_err(|error| Failure::new(Exit::Unexpected, &error))? {
+        let digest = reference.digest().unwrap_or(&held.index);
+        let vouched = images.vouch_held(&reference, digest, Reach::Registry).await;
+        vouched.map_err(|error| failure(&error))?;
         return Ok((held, None));
     }
     let resolved = images.resolve(&reference).await.map_err(|error| failure(&error))?;
@@ -136,7 +139,23 @@ fn parse(text: &str) -> Result<Reference, Failure> {
 
 /// How a command ends when an image could not be had.
 pub(super) fn failure(error: &ImageError) -> Failure {
-    let exit = if error.passes() { Exit::TryAgain } else { Exit::Unexpected };
+    let exit = match error {
+        ImageError::Untrusted { fault } | ImageError::Unruled { fault } => {
+            let exit = if matches!(error, ImageError::Untrusted { .. }) {
+                Exit::Refused
+            } else {
+                Exit::Configuration
+            };
+            let hint = fault.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+            return Failure { exit, message: format!("{fault}{hint}") };
+        }
+        error if error.passes() => Exit::TryAgain,
+        ImageError::Registry { .. }
+        | ImageError::Store { .. }
+        | ImageError::Document { .. }
+        | ImageError::Room { .. }
+        | ImageError::Platform { .. } => Exit::Unexpected,
+    };
     Failure::new(exit, error)
 }
 

@@ -14,6 +14,7 @@ use super::attach::{Ending, Interrupt};
 use super::{attach, context, out, progress, pull};
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
+use crate::images::Reach;
 use crate::local;
 use crate::units::Units;
 
@@ -90,7 +91,15 @@ fn image(settings: &Settings, args: &Run, store: &Arc<Store>) -> Result<ImageRec
         other => return Err(Failure::usage(format!("--pull {other}: say always, missing or never"))),
     };
     match known {
-        Some(record) => Ok(record),
+        Some(record) => {
+            let reach = if when == "never" { Reach::Store } else { Reach::Registry };
+            let digest = reference.digest().unwrap_or(&record.index);
+            let vouched = async {
+                images.vouch_held(&reference, digest, reach).await.map_err(|error| pull::failure(&error))
+            };
+            context::run(vouched)?;
+            Ok(record)
+        }
         None if when == "never" => Err(Failure::usage(format!(
             "{reference} is not on this board, and --pull=never forbids fetching it"
         ))),

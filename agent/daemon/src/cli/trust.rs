@@ -1,14 +1,16 @@
-//! `coracle trust`: whose documents this board believes.
+//! `coracle trust`: whose documents this board believes, and what it demands of images.
 
 use std::path::PathBuf;
 
+use coracle_core::trust::image::Rules;
 use coracle_core::trust::{KeyId, Lineage, Policy, PublicKey, RoleName};
 use serde_json::{Value, json};
 
 use super::args::{Json, TrustCommand};
-use super::{apply, out};
+use super::{apply, out, trust_image};
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
+use crate::image_policy;
 use crate::trust::{self, Believed};
 
 const ROLES: [RoleName; 2] = [RoleName::Deploy, RoleName::Root];
@@ -18,6 +20,7 @@ pub(super) fn trust(settings: &Settings, command: &TrustCommand) -> Result<Exit,
     match command {
         TrustCommand::Show(args) => Ok(show(settings, args)),
         TrustCommand::Install(args) => apply::install(settings, args),
+        TrustCommand::Image(args) => trust_image::image(settings, args),
     }
 }
 
@@ -25,12 +28,19 @@ pub(super) fn trust(settings: &Settings, command: &TrustCommand) -> Result<Exit,
 fn show(settings: &Settings, args: &Json) -> Exit {
     let believed = trust::load(settings);
     let why = believed.policy.unusable().map(|(why, helps)| format!("{why}: {helps}"));
+    let rules = image_policy::load(settings);
     if args.json {
-        out::json(&json(settings, &believed, why.as_deref()));
+        let mut told = json(settings, &believed, why.as_deref());
+        if let Some(fields) = told.as_object_mut() {
+            fields.insert("images".to_owned(), trust_image::rules_json(settings, &rules));
+        }
+        out::json(&told);
     } else {
         text(settings, &believed, why.as_deref());
+        trust_image::rules_text(settings, &rules);
     }
-    if why.is_none() { Exit::Done } else { Exit::Configuration }
+    let usable = why.is_none() && !matches!(rules, Rules::Unusable(_));
+    if usable { Exit::Done } else { Exit::Configuration }
 }
 
 /// The keys of a role, each with the file it is from.

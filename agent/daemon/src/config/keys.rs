@@ -113,6 +113,12 @@ pub(crate) const KEYS: &[Key] = &[
         "Keys that this board believes: `trust.json`, or `*.pub` that deploy and `root/*.pub` that replace keys. Belongs into the read-only part of the image.",
     ),
     key(
+        "trust.image_policy",
+        Kind::Path,
+        "\"/usr/share/coracle/policy.json\"",
+        "Which images must be signed, and by whom, in the form of `policy.json` of podman. Where the default is not there nothing is demanded; a file that is named must be there. Belongs into the read-only part of the image.",
+    ),
+    key(
         "broker.url",
         Kind::Text,
         "no broker",

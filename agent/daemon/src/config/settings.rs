@@ -39,6 +39,8 @@ pub(crate) struct Settings {
     pub(crate) trust: Trust,
     /// Where the image keeps the keys that are believed.
     pub(crate) keys_dir: PathBuf,
+    /// The policy for images.
+    pub(crate) image_policy: PolicyFile,
     /// Absent: the agent runs without a broker.
     pub(crate) broker: Option<BrokerSettings>,
     pub(crate) registry: RegistrySettings,
@@ -64,6 +66,14 @@ pub(crate) enum Supervision {
     Systemd,
     /// Processes of our own.
     Direct,
+}
+
+/// Where the policy for images is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PolicyFile {
+    pub(crate) path: PathBuf,
+    /// Whether the configuration names it: then it must be there.
+    pub(crate) named: bool,
 }
 
 /// Which desired documents are taken.
@@ -144,6 +154,7 @@ pub(crate) fn check(inputs: Inputs, board: &Surroundings) -> Result<Settings, Co
         supervision: reading.parsed("supervisor", supervision)?.unwrap_or(Supervision::Auto),
         trust: if reading.switch("trust.unsigned") { Trust::Unsigned } else { Trust::Signed },
         keys_dir: keys_dir(&mut reading)?,
+        image_policy: image_policy(&mut reading)?,
         broker: broker_settings(&mut reading, groups.len())?,
         registry: registry(&mut reading)?,
         runtime: runtime(&mut reading)?,
@@ -180,6 +191,12 @@ fn keys_dir(reading: &mut Reading) -> Result<PathBuf, ConfigError> {
         return Err(reading.mistake(KEY, None, "has no effect with trust.unsigned = true".to_owned()));
     }
     Ok(dir)
+}
+
+fn image_policy(reading: &mut Reading) -> Result<PolicyFile, ConfigError> {
+    const KEY: &str = "trust.image_policy";
+    let named = reading.inputs.value(KEY).is_some();
+    Ok(PolicyFile { path: reading.path(KEY, "/usr/share/coracle/policy.json")?, named })
 }
 
 fn network(text: &str) -> Result<NetworkMode, String> {

@@ -58,7 +58,10 @@ fn every_mistake_is_told_with_file_line_and_key() {
             "1: supervisor: \"runit\" is no supervisor; there are \"auto\", \"systemd\" and \"direct\"",
         ),
         ("platform = []", "1: platform: an empty list; leave the key out to detect the platform"),
-        ("[trust]\nunsined = true", "2: trust.unsined: unknown key; [trust] has unsigned, keys_dir"),
+        (
+            "[trust]\nunsined = true",
+            "2: trust.unsined: unknown key; [trust] has unsigned, keys_dir, image_policy",
+        ),
         (
             "[trust]\nunsigned = true\nkeys_dir = \"/a\"",
             "3: trust.keys_dir: has no effect with trust.unsigned = true",

@@ -11,7 +11,7 @@ use coracle_host::files::Lock;
 use coracle_host::store::ImageRecord;
 
 use crate::faults;
-use crate::images::{Images, Resolved, Watch};
+use crate::images::{Images, Reach, Resolved, Watch};
 
 /// Gets every image of `target`; with the lock that keeps them from being collected before somebody needs them.
 pub(super) async fn stage(
@@ -49,7 +49,8 @@ pub(super) async fn stage(
     Ok((Deployment { generation: target.generation.clone(), workloads, volumes }, shared))
 }
 
-/// The documents of every image that is not whole in the store, by reference as the services write it.
+/// The documents of every image that is not whole in the store, by reference as the services write it; those that are
+/// held against the board's policy as well.
 async fn resolve(images: &Images, target: &Target) -> Result<BTreeMap<String, Resolved>, Fault> {
     let mut resolved = BTreeMap::new();
     for (name, project) in &target.projects {
@@ -57,7 +58,13 @@ async fn resolve(images: &Images, target: &Target) -> Result<BTreeMap<String, Re
             let of_service = |fault: Fault| fault.of(name, service_name);
             let reference = parse(&service.image).map_err(of_service)?;
             let held = images.held(&reference).map_err(|error| of_service(faults::of_store(&error)))?;
-            if held.is_none() && !resolved.contains_key(&service.image) {
+            if held.is_some() {
+                // Found by its digest, so there is one.
+                if let Some(digest) = reference.digest() {
+                    let vouched = images.vouch_held(&reference, digest, Reach::Registry).await;
+                    vouched.map_err(|error| of_service(faults::of_image(&error)))?;
+                }
+            } else if !resolved.contains_key(&service.image) {
                 let image = images.resolve(&reference).await;
                 let image = image.map_err(|error| of_service(faults::of_image(&error)))?;
                 resolved.insert(service.image.clone(), image);

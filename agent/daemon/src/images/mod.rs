@@ -4,11 +4,14 @@ mod mend;
 mod preflight;
 mod pull;
 mod resolve;
+mod vouch;
 
 use std::sync::Arc;
 
+use coracle_core::fault::Fault;
 use coracle_core::oci::{Digest, Platform, select};
 use coracle_core::preflight::Preflight;
+use coracle_core::trust::image::Rules;
 use coracle_host::files::{Lock, LockError};
 use coracle_host::registry::{self, RegistryClient, RegistryConfig, RegistryError, RegistryFiles};
 use coracle_host::store::{Store, StoreError};
@@ -19,6 +22,7 @@ use crate::room::Keeper;
 pub(crate) use mend::Broken;
 pub(crate) use preflight::words;
 pub(crate) use resolve::Resolved;
+pub(crate) use vouch::{Reach, unruled};
 
 /// How registries are reached, from the agent's own settings and the ecosystem's files.
 ///
@@ -42,6 +46,8 @@ pub(crate) struct Images {
     pub(crate) store: Arc<Store>,
     /// What this board can execute, best first.
     pub(crate) can_run: Vec<Platform>,
+    /// Which images are taken.
+    pub(crate) rules: Rules,
     /// Who makes room.
     pub(crate) keeper: Arc<Keeper>,
     /// Layers at a time.
@@ -129,6 +135,18 @@ pub(crate) enum ImageError {
         /// What is wrong, and in which document.
         reason: String,
     },
+    /// It is not signed as the board's policy demands, or the policy refuses it.
+    #[error("{fault}")]
+    Untrusted {
+        /// Why, and what helps.
+        fault: Box<Fault>,
+    },
+    /// The board's policy for images cannot be used, so none is taken.
+    #[error("{fault}")]
+    Unruled {
+        /// Why, and what helps.
+        fault: Box<Fault>,
+    },
     /// The disk has no room for it, known before anything was fetched.
     #[error("no room for {image}: {}", words(figures))]
     Room {
@@ -154,7 +172,9 @@ impl ImageError {
             Self::Registry { source, .. } => source.retry() != registry::Retry::Never,
             Self::Store { source, .. } => source.retry() != coracle_host::store::Retry::Never,
             Self::Room { .. } => true,
-            Self::Document { .. } | Self::Platform { .. } => false,
+            Self::Document { .. } | Self::Platform { .. } | Self::Untrusted { .. } | Self::Unruled { .. } => {
+                false
+            }
         }
     }
 }

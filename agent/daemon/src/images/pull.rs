@@ -54,6 +54,7 @@ impl Images {
         for bytes in [&resolved.top.bytes, &resolved.raw.bytes, &resolved.config_bytes] {
             self.store.put_blob(bytes).map_err(stored)?;
         }
+        self.store.put_proofs(&resolved.top.digest, &resolved.proofs).map_err(stored)?;
         // The smallest first: a failure shows early.
         missing.sort_by_key(|(layer, _)| layer.size);
         stream::iter(missing)

@@ -8,9 +8,11 @@ use coracle_core::oci::manifest::{DOCKER_LIST, Document, Manifest, OCI_INDEX};
 use coracle_core::oci::reference::Reference;
 use coracle_core::oci::select::{self, Selection};
 use coracle_core::oci::{Descriptor, Digest, Platform};
+use coracle_core::trust::image::{Proof, Rules};
 use coracle_host::registry::{RawManifest, RegistryError};
 
-use super::{ImageError, Images};
+use super::vouch::unruled;
+use super::{ImageError, Images, Reach};
 
 /// An image whose documents are known and fit this board; its layers may still be missing.
 pub(crate) struct Resolved {
@@ -28,6 +30,8 @@ pub(crate) struct Resolved {
     pub(crate) config: ImageConfig,
     /// What the image is built for.
     pub(crate) platform: Platform,
+    /// The signatures it is taken by.
+    pub(crate) proofs: Vec<Proof>,
 }
 
 /// What a reference offers.
@@ -44,7 +48,12 @@ impl Images {
     /// # Errors
     /// [`ImageError`] names the image and the document.
     pub(crate) async fn resolve(&self, reference: &Reference) -> Result<Resolved, ImageError> {
+        if let Rules::Unusable(why) = &self.rules {
+            return Err(unruled(why, reference));
+        }
         let top = self.manifest(reference, None).await?;
+        // What is signed is what the reference resolves to; the digests in it vouch for the rest.
+        let proofs = self.vouch(reference, &top.digest, Reach::Registry).await?;
         let (raw, manifest, listed) = match parse(reference, &top)? {
             Document::Manifest(manifest) => (top.clone(), manifest, None),
             Document::Index(index) => {
@@ -69,7 +78,8 @@ impl Images {
             Some(platform) => platform,
             None => self.check(reference, lone(&raw, &config))?,
         };
-        Ok(Resolved { reference: reference.clone(), top, raw, manifest, config_bytes, config, platform })
+        let reference = reference.clone();
+        Ok(Resolved { reference, top, raw, manifest, config_bytes, config, platform, proofs })
     }
 
     /// What `reference` offers and what of it fits, for a person.

@@ -5,7 +5,7 @@ use coracle_host::kernel::Attempt;
 
 use super::Finding;
 use super::cgroups::Layout;
-use super::facts::{Facts, Tried, Trusted};
+use super::facts::{Demanded, Facts, Tried, Trusted};
 use crate::cli::out;
 
 /// 2024-01-01: a clock before it was never set, for this agent is younger.
@@ -34,6 +34,7 @@ pub(super) fn all(facts: &Facts) -> Vec<Finding> {
         clock(facts),
         identity(facts),
         trust(facts),
+        images(facts),
         agent(facts),
         ca_store(facts),
         dns(facts),
@@ -55,6 +56,21 @@ fn trust(facts: &Facts) -> Finding {
             "trust",
             format!("no document is taken: {why}"),
             "put the keys of whoever deploys into the image, below trust.keys_dir",
+        ),
+    }
+}
+
+fn images(facts: &Facts) -> Finding {
+    match &facts.images {
+        Demanded::Nothing(file) => {
+            let file = file.display();
+            Finding::ok("images", format!("no signature is demanded of images: there is no {file}"))
+        }
+        Demanded::Policy(file) => Finding::ok("images", format!("held against {}", file.display())),
+        Demanded::Unusable(why) => Finding::warn(
+            "images",
+            format!("no image is taken: {why}"),
+            "mend the policy file (trust.image_policy), and see coracle trust show",
         ),
     }
 }

@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use coracle_core::time::Timestamp;
 use coracle_core::trust::Policy;
+use coracle_core::trust::image::Rules;
 use coracle_host::disk::{self, Space};
 use coracle_host::kernel::{self, Kernel};
 use coracle_host::store::Store;
 
 use super::cgroups::Layout;
 use crate::config::{Settings, Transport};
-use crate::trust;
+use crate::{image_policy, trust};
 
 /// How long a server may take to answer a connection; a good one takes a tenth, a person does not wait longer.
 const CONNECT_SECONDS: u64 = 5;
@@ -61,6 +62,28 @@ impl Trusted {
     }
 }
 
+/// What is demanded of images.
+#[derive(Debug, Clone)]
+pub(crate) enum Demanded {
+    /// Nothing: there is no such file.
+    Nothing(PathBuf),
+    /// What that file says.
+    Policy(PathBuf),
+    /// None is taken, and why.
+    Unusable(String),
+}
+
+impl Demanded {
+    fn gather(settings: &Settings) -> Self {
+        let file = settings.image_policy.path.clone();
+        match image_policy::load(settings) {
+            Rules::Nothing => Self::Nothing(file),
+            Rules::Policy(_) => Self::Policy(file),
+            Rules::Unusable(why) => Self::Unusable(why),
+        }
+    }
+}
+
 /// Everything the checks look at.
 #[derive(Debug, Clone)]
 pub(crate) struct Facts {
@@ -79,6 +102,7 @@ pub(crate) struct Facts {
     pub(crate) machine_id: Option<String>,
     pub(crate) device_id: String,
     pub(crate) trust: Trusted,
+    pub(crate) images: Demanded,
     pub(crate) ca_store: Option<PathBuf>,
     /// Content of `/etc/resolv.conf`.
     pub(crate) resolv_conf: Result<String, String>,
@@ -111,6 +135,7 @@ impl Facts {
             machine_id: read("/etc/machine-id").ok(),
             device_id: settings.device_id.to_string(),
             trust: Trusted::gather(settings),
+            images: Demanded::gather(settings),
             ca_store: settings
                 .registry
                 .ca_file

@@ -7,7 +7,7 @@ use coracle_host::disk::{Keeping, Space};
 use coracle_host::kernel::{Attempt, Kernel};
 
 use super::cgroups::Layout;
-use super::facts::Trusted;
+use super::facts::{Demanded, Trusted};
 use super::{Facts, Handed, Verdict, examine, json, passed, text};
 
 fn sound() -> Facts {
@@ -39,6 +39,7 @@ fn sound() -> Facts {
         machine_id: Some("0123456789abcdef0123456789abcdef\n".to_owned()),
         device_id: "board".to_owned(),
         trust: Trusted::Keys("for deploy this board wants 1 of the keys 0123".to_owned()),
+        images: Demanded::Nothing("/usr/share/coracle/policy.json".into()),
         ca_store: Some("/etc/ssl/certs/ca-certificates.crt".into()),
         resolv_conf: Ok("nameserver 10.0.0.1\n".to_owned()),
         broker: Some(("b:1883".to_owned(), Ok(Duration::from_millis(3)))),
@@ -80,6 +81,9 @@ fn each_fault_is_found_alone_and_comes_with_what_to_do() {
     check("overlayfs", Warn, "as root", |it| it.kernel.overlay = Attempt::NotTried("needs root"));
     check("trust", Warn, "decides what runs", |it| it.trust = Trusted::Anybody);
     check("trust", Warn, "no key", |it| it.trust = Trusted::Nobody("no key".to_owned()));
+    check("images", Warn, "default is missing", |it| {
+        it.images = Demanded::Unusable("default is missing".to_owned());
+    });
     check("xattr", Fail, "extended attributes", |it| it.kernel.trusted_xattr = refused());
     check("xattr", Warn, "user_xattr", |it| it.kernel.user_xattr = refused());
     check("openat2", Warn, "slower way", |it| it.kernel.openat2 = refused());
