@@ -19,6 +19,7 @@ pub mod history;
 pub mod ident;
 pub mod limits;
 pub mod oci;
+pub mod passage;
 pub mod plan;
 pub mod preflight;
 pub mod record;

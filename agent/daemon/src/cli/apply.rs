@@ -7,6 +7,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use coracle_core::command::Verb;
+use coracle_core::passage::{Numbers, Passage, passage};
 use coracle_core::trust::Kind;
 use coracle_host::files;
 use serde_json::{Value, json};
@@ -90,12 +91,8 @@ impl Taken {
         })
     }
 
-    /// Whether the state speaks of it.
-    fn is_in(&self, state: &Value) -> bool {
-        let number = |pointer: &str| state.pointer(pointer).and_then(Value::as_u64);
-        state.pointer("/desired/scope").and_then(Value::as_str) == Some(&self.scope)
-            && number("/desired/gen") == Some(self.number)
-            && number("/desired/rev") == Some(self.rev)
+    fn numbers(&self) -> Numbers {
+        Numbers { scope: self.scope.clone(), number: self.number, rev: self.rev }
     }
 }
 
@@ -108,51 +105,12 @@ impl std::fmt::Display for Taken {
     }
 }
 
-/// Where the passage of a document stands.
-#[derive(Debug, PartialEq, Eq)]
-enum Passage {
-    /// It is under way, or not begun.
-    Goes(String),
-    /// It came to a good end.
-    Good(String),
-    /// It came to another end: the status and why.
-    Bad(String, String),
-}
-
-/// What the state tells of the passage of `taken`; `seen` is whether an earlier one told something.
-fn passage(state: &Value, taken: &Taken, seen: bool) -> Passage {
-    let text = |pointer: &str| state.pointer(pointer).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let status = text("/deployment/status");
-    if !taken.is_in(state) {
-        // The state is told a moment after the document was taken.
-        return if seen {
-            Passage::Bad("SUPERSEDED".to_owned(), "another document took its place".to_owned())
-        } else {
-            Passage::Goes(String::new())
-        };
-    }
-    let good = state.pointer("/lastGood/gen").and_then(Value::as_u64) == Some(taken.number);
-    match status.as_str() {
-        "SUCCEEDED" | "IDLE" => Passage::Good(status),
-        // Of another document that came since.
-        "REJECTED" if good => Passage::Good(status),
-        "REJECTED" | "FAILED" | "ROLLED_BACK" | "BROKEN" | "PAUSED" | "CANCELED" => {
-            Passage::Bad(status, text("/deployment/error/message"))
-        }
-        _ => {
-            let reasons = state.pointer("/deployment/reasons").and_then(Value::as_array);
-            let reasons: Vec<&str> = reasons.into_iter().flatten().filter_map(Value::as_str).collect();
-            Passage::Goes([&[status.as_str()], reasons.as_slice()].concat().join(" "))
-        }
-    }
-}
-
 /// Waits for the end of the passage; its status, and the failure where it was no good one.
 fn wait(settings: &Settings, taken: &Taken, quiet: bool) -> Result<(String, Option<Failure>), Failure> {
-    let (mut seen, mut said) = (false, String::new());
+    let (numbers, mut seen, mut said) = (taken.numbers(), false, String::new());
     loop {
         let state = engine::last_state(&settings.run_dir).unwrap_or_default();
-        match passage(&state, taken, seen) {
+        match passage(&state, &numbers, seen) {
             Passage::Good(status) => {
                 if !quiet {
                     out::line(&status);
@@ -176,45 +134,5 @@ fn wait(settings: &Settings, taken: &Taken, quiet: bool) -> Result<(String, Opti
             return Err(Failure { exit: Exit::TryAgain, message: message.to_owned() });
         }
         std::thread::sleep(LOOK_EVERY);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[track_caller]
-    fn check(status: &str, number: u64, good: u64, seen: bool, expected: &Passage) {
-        let taken = Taken { scope: "d/a".into(), number: 4, rev: 1, new: true, counts: true };
-        let state = json!({
-            "desired": {"scope": "d/a", "gen": number, "rev": 1},
-            "deployment": {"status": status, "reasons": ["HOLD"], "error": {"message": "why"}},
-            "lastGood": {"gen": good},
-        });
-        assert_eq!(passage(&state, &taken, seen), *expected, "{status}");
-    }
-
-    #[test]
-    fn a_passage_is_followed_to_its_own_end() {
-        let (goes, good) = (|word: &str| Passage::Goes(word.into()), |word: &str| Passage::Good(word.into()));
-        let bad = |word: &str, why: &str| Passage::Bad(word.into(), why.into());
-        check("SUCCEEDED", 3, 3, false, &goes(""));
-        check("WAITING", 4, 3, false, &goes("WAITING HOLD"));
-        check("SUCCEEDED", 4, 4, true, &good("SUCCEEDED"));
-        check("REJECTED", 4, 4, true, &good("REJECTED"));
-        check("REJECTED", 4, 3, true, &bad("REJECTED", "why"));
-        check("ROLLED_BACK", 4, 3, true, &bad("ROLLED_BACK", "why"));
-        check("DOWNLOADING", 5, 3, true, &bad("SUPERSEDED", "another document took its place"));
-        assert_eq!(
-            passage(
-                &Value::Null,
-                &Taken::read(&json!({
-                    "scope": "d/a", "gen": 1, "rev": 0, "new": true, "counts": true,
-                }))
-                .unwrap(),
-                false
-            ),
-            goes("")
-        );
     }
 }
