@@ -16,6 +16,7 @@ mod outbox;
 mod session;
 mod task;
 mod tls;
+mod visit;
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use tokio::sync::{Notify, mpsc, watch};
 use tokio::task::JoinHandle;
 
 pub use outbox::{Kind, Publish, PublishError, Qos};
+pub use visit::{Visit, VisitError};
 
 /// Bytes of one incoming packet. Above a document's own bound, so that a document that is a little too long is seen
 /// and reported, instead of costing the connection again and again.
@@ -70,6 +72,21 @@ pub struct Presence {
     /// How long an MQTT 5 broker waits with the will. The session lives as long, since a will is due at the latest
     /// when its session ends.
     pub will_delay: Duration,
+}
+
+impl Presence {
+    /// Nothing is said, and no will is left: a tool that visits the broker is no device.
+    #[must_use]
+    pub fn none() -> Self {
+        let nothing: PresenceDocument = Arc::new(|_| Vec::new());
+        let (birth, will) = (Arc::clone(&nothing), Arc::clone(&nothing));
+        Self { topic: String::new(), birth, will, farewell: nothing, will_delay: Duration::ZERO }
+    }
+
+    /// Whether anything is said.
+    pub(crate) fn is_said(&self) -> bool {
+        !self.topic.is_empty()
+    }
 }
 
 /// Where the broker is and how to talk to it.

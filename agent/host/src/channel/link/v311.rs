@@ -15,9 +15,11 @@ use crate::channel::{ChannelConfig, PACKET_BYTES_MAX, Publish, tls};
 
 pub(super) fn open(config: &ChannelConfig, terms: Terms) -> Result<(AsyncClient, EventLoop), Lost> {
     let mut options = MqttOptions::new(config.client_id.clone(), (config.host.clone(), config.port));
-    let will = LastWill::new(config.presence.topic.clone(), terms.will, QoS::AtLeastOnce, true);
+    if config.presence.is_said() {
+        let will = LastWill::new(config.presence.topic.clone(), terms.will, QoS::AtLeastOnce, true);
+        options.set_last_will(will);
+    }
     options
-        .set_last_will(will)
         .set_keep_alive(terms.keepalive_s)
         .set_max_packet_size(PACKET_BYTES_MAX, PACKET_BYTES_MAX)
         .set_inflight(INFLIGHT);

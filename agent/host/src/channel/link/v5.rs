@@ -28,14 +28,16 @@ pub(super) fn open(config: &ChannelConfig, terms: Terms) -> Result<(AsyncClient,
         correlation_data: None,
         user_properties: Vec::new(),
     };
-    options
-        .set_last_will(LastWill::new(
+    if config.presence.is_said() {
+        options.set_last_will(LastWill::new(
             config.presence.topic.clone(),
             terms.will,
             QoS::AtLeastOnce,
             true,
             Some(properties),
-        ))
+        ));
+    }
+    options
         .set_keep_alive(terms.keepalive_s)
         .set_clean_start(true)
         .set_session_expiry_interval(Some(will_delay))
