@@ -7,6 +7,10 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod bed;
 mod bench;
+mod console;
+mod deploy;
 mod keys;
 mod sign;
+mod trust;

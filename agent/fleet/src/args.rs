@@ -2,9 +2,15 @@
 // The words are the console's help, where brackets mean what may be left out.
 #![allow(rustdoc::broken_intra_doc_links)]
 
+mod deploy;
+mod trust;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use deploy::{BrokerArgs, Deploy, Gen, PolicyArgs, Publish, RegistryArgs};
+pub(crate) use trust::{Trust, TrustCommand, TrustInit, TrustRotate, TrustShow};
 
 /// Said here, for the package's own description is another.
 const ABOUT: &str = "Signs what boards are to run, and sends it to them.";
@@ -13,6 +19,9 @@ const ABOUT: &str = "Signs what boards are to run, and sends it to them.";
 #[derive(Debug, Parser)]
 #[command(name = "coraclectl", version, about = ABOUT, arg_required_else_help = true)]
 pub(crate) struct Arguments {
+    /// The fleet's file; `coraclectl.toml` where the command runs, where there is one.
+    #[arg(long, global = true, value_name = "FILE", env = "CORACLECTL_FLEET", hide_env = true)]
+    pub(crate) fleet: Option<PathBuf>,
     /// What to do.
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -27,6 +36,12 @@ pub(crate) enum Command {
     Sign(Sign),
     /// Say what a board would make of a signed document, and why.
     Verify(Verify),
+    /// Sign what Compose files say and have boards run it: tags become digests, every platform is looked for.
+    Deploy(Box<Deploy>),
+    /// Send an envelope that was signed before.
+    Publish(Publish),
+    /// Make and replace the document that says whose signatures count.
+    Trust(Trust),
     /// Write a completion script for a shell.
     Completions(Completions),
     /// Write the manual page, or all of them into a directory.
