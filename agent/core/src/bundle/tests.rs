@@ -381,3 +381,60 @@ fn users_are_found_as_docker_finds_them() {
     user("a:b:c", Err(UserError::Form("a:b:c".to_owned())));
     assert_eq!(resolve("0", "", "").unwrap().groups, [0]);
 }
+
+#[test]
+fn the_default_container_is_that_of_docker() {
+    // github.com/moby/moby: oci/caps/defaults.go, oci/defaults.go, daemon/oci_linux.go.
+    let capabilities = [
+        "CAP_AUDIT_WRITE",
+        "CAP_CHOWN",
+        "CAP_DAC_OVERRIDE",
+        "CAP_FOWNER",
+        "CAP_FSETID",
+        "CAP_KILL",
+        "CAP_MKNOD",
+        "CAP_NET_BIND_SERVICE",
+        "CAP_NET_RAW",
+        "CAP_SETFCAP",
+        "CAP_SETGID",
+        "CAP_SETPCAP",
+        "CAP_SETUID",
+        "CAP_SYS_CHROOT",
+    ];
+    let masked = [
+        "/proc/acpi",
+        "/proc/asound",
+        "/proc/interrupts",
+        "/proc/kcore",
+        "/proc/keys",
+        "/proc/latency_stats",
+        "/proc/sched_debug",
+        "/proc/scsi",
+        "/proc/timer_list",
+        "/proc/timer_stats",
+        "/sys/devices/system/cpu/cpu0/thermal_throttle",
+        "/sys/devices/system/cpu/cpu1/thermal_throttle",
+        "/sys/devices/virtual/powercap",
+        "/sys/firmware",
+    ];
+    let read_only = ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"];
+    let namespaces = ["cgroup", "ipc", "mount", "pid", "uts"];
+    let config = Case::new().config().unwrap();
+    let sorted = |pointer: &str, key: Option<&str>| {
+        let list = config.pointer(pointer).unwrap().as_array().unwrap();
+        let mut texts: Vec<String> =
+            list.iter().map(|item| key.map_or(item, |key| &item[key]).as_str().unwrap().to_owned()).collect();
+        texts.sort();
+        texts
+    };
+    assert_eq!(sorted("/process/capabilities/bounding", None), capabilities);
+    assert_eq!(sorted("/process/capabilities/effective", None), capabilities);
+    assert_eq!(sorted("/linux/maskedPaths", None), masked);
+    assert_eq!(sorted("/linux/readonlyPaths", None), read_only);
+    assert_eq!(sorted("/linux/namespaces", Some("type")), namespaces);
+    // Programs that change the user are part of many images; a service may say no-new-privileges.
+    assert_eq!(config["process"]["noNewPrivileges"], false);
+    // Docker has no limit here; a fork bomb takes the board with it.
+    assert_eq!(config["linux"]["resources"]["pids"]["limit"], 2048);
+    assert!(config["linux"]["seccomp"].is_object());
+}

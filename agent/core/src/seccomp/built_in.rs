@@ -7,8 +7,12 @@ const ENOSYS: u32 = 38;
 /// Flags of clone(2) that make namespaces: mount, cgroup, UTS, IPC, user, PID, network.
 const NAMESPACE_FLAGS: [u64; 7] =
     [0x0002_0000, 0x0200_0000, 0x0400_0000, 0x0800_0000, 0x1000_0000, 0x2000_0000, 0x4000_0000];
-/// The address family of virtual machine sockets: no network namespace holds them.
-const AF_VSOCK: u64 = 40;
+/// The families of sockets that any program may make, beside all below [`FAMILIES_BELOW`], as docker has them. Missing are
+/// those that no network namespace holds (virtual machines'), the kernel's cryptography (AF_ALG), which was a way to
+/// root more than once, and what no kernel has any more.
+const FAMILIES: [u64; 25] =
+    [13, 14, 15, 16, 17, 18, 21, 22, 24, 26, 27, 28, 29, 30, 31, 32, 33, 35, 36, 39, 41, 42, 43, 44, 45];
+const FAMILIES_BELOW: u64 = 12;
 /// Personalities that change how a program looks, not what it may: Linux, Linux32, both with the old `uname`, and
 /// the question which is set.
 const PERSONALITIES: [u64; 5] = [0, 0x8, 0x2_0000, 0x2_0008, 0xFFFF_FFFF];
@@ -107,7 +111,9 @@ pub(super) fn profile() -> Profile {
     }
     let since = |version: &str| Condition { min_kernel: Some(version.to_owned()), ..Condition::default() };
     rules.push(Rule { includes: Some(since("4.8")), ..allow(TRACING) });
-    rules.push(Rule { args: Some(vec![argument(0, AF_VSOCK, 0, "SCMP_CMP_NE")]), ..allow("socket") });
+    let socket = |value, op| Rule { args: Some(vec![argument(0, value, 0, op)]), ..allow("socket") };
+    rules.push(socket(FAMILIES_BELOW, "SCMP_CMP_LT"));
+    rules.extend(FAMILIES.map(|family| socket(family, "SCMP_CMP_EQ")));
     for personality in PERSONALITIES {
         rules.push(Rule {
             args: Some(vec![argument(0, personality, 0, "SCMP_CMP_EQ")]),

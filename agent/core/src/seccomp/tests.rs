@@ -115,3 +115,66 @@ fn capabilities_open_calls_of_the_built_in_profile() {
     assert!(!names(&old, "SCMP_ACT_ALLOW").contains("ptrace"));
     assert!(names(&plain, "SCMP_ACT_ALLOW").contains("ptrace"));
 }
+
+/// What moby's published profile (github.com/moby/profiles, seccomp/default.json) opens by a capability, and what it never
+/// opens.
+const MOBY: [(&str, &str); 13] = [
+    ("DAC_READ_SEARCH", "open_by_handle_at"),
+    (
+        "SYS_ADMIN",
+        "bpf clone3 fanotify_init fsconfig fsmount fsopen fspick lookup_dcookie mount mount_setattr move_mount open_tree \
+         perf_event_open quotactl quotactl_fd setdomainname sethostname setns umount umount2 unshare",
+    ),
+    ("SYS_BOOT", "reboot"),
+    ("SYS_CHROOT", "chroot"),
+    ("SYS_MODULE", "delete_module init_module finit_module"),
+    ("SYS_PACCT", "acct"),
+    ("SYS_PTRACE", "kcmp pidfd_getfd process_madvise"),
+    ("SYS_RAWIO", "iopl ioperm"),
+    ("SYS_TIME", "settimeofday clock_settime clock_settime64"),
+    ("SYS_TTY_CONFIG", "vhangup"),
+    ("SYS_NICE", "get_mempolicy mbind set_mempolicy set_mempolicy_home_node"),
+    ("SYSLOG", "syslog"),
+    (
+        "",
+        "add_key keyctl request_key kexec_load kexec_file_load swapon swapoff userfaultfd io_uring_setup io_uring_enter \
+         io_uring_register nfsservctl uselib ustat sysfs vm86 vm86old move_pages migrate_pages",
+    ),
+];
+
+#[test]
+fn what_docker_opens_by_a_capability_is_opened_by_it_and_by_nothing_less() {
+    let filter = |caps: &[&str]| Profile::built_in().resolve(&target("amd64", caps, (6, 1))).unwrap();
+    let (none, all) = (filter(&[]), filter(&capability::ALL));
+    for (capability, calls) in MOBY {
+        let with = filter(&[capability]);
+        for call in calls.split_whitespace() {
+            assert!(!names(&none, "SCMP_ACT_ALLOW").contains(call), "{call} without a capability");
+            let opened = !capability.is_empty();
+            assert_eq!(names(&with, "SCMP_ACT_ALLOW").contains(call), opened, "{call} with {capability}");
+            assert_eq!(names(&all, "SCMP_ACT_ALLOW").contains(call), opened, "{call} with all");
+        }
+    }
+}
+
+#[test]
+fn sockets_are_of_the_families_that_docker_lets_through() {
+    let filter = Profile::built_in().resolve(&target("arm64", &capability::DEFAULT, (6, 1))).unwrap();
+    let rules = filter["syscalls"].as_array().unwrap();
+    let allows = |family: u64| {
+        rules.iter().filter(|rule| rule["names"] == json!(["socket"])).any(|rule| {
+            let value = rule["args"][0]["value"].as_u64().unwrap();
+            match rule["args"][0]["op"].as_str().unwrap() {
+                "SCMP_CMP_LT" => family < value,
+                "SCMP_CMP_EQ" => family == value,
+                other => panic!("{other}"),
+            }
+        })
+    };
+    // DECnet, LLC's and others' gaps, IrDA, WANPIPE, ISDN, CAIF, AF_ALG, virtual machines.
+    let refused = [12, 19, 20, 23, 25, 34, 37, 38, 40];
+    for family in 0..=45 {
+        assert_eq!(allows(family), !refused.contains(&family), "{family}");
+    }
+    assert!(!allows(46), "what comes is refused until it is known");
+}
