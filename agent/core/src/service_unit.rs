@@ -31,6 +31,29 @@ pub struct DropIn<'a> {
     pub command: Option<&'a [&'a str]>,
 }
 
+/// The template that clears away what a killed shim has left, before the instance's name.
+const CLEAR: &str = "coracle-clear@";
+/// The unit that examines the board.
+pub const DOCTOR: &str = "coracle-doctor.service";
+
+/// The unit that clears away what is left in the folder at this absolute path (systemd.unit(5), "string escaping").
+#[must_use]
+pub fn clear_name(folder: &str) -> String {
+    let mut name = CLEAR.to_owned();
+    for (at, byte) in folder.trim_matches('/').bytes().enumerate() {
+        match byte {
+            b'/' => name.push('-'),
+            b'.' if at == 0 => name.push_str("\\x2e"),
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'_' | b'.' | b':' => name.push(char::from(byte)),
+            other => {
+                let _ = write!(name, "\\x{other:02x}");
+            }
+        }
+    }
+    name.push_str(".service");
+    name
+}
+
 /// The unit of the workload whose files are in a folder of this name. Every character of a workload's name may stand in
 /// a unit's as it is; what may not is escaped as systemd does (systemd.unit(5), "string escaping").
 #[must_use]
@@ -168,6 +191,17 @@ mod tests {
         assert!(text.contains("\nAfter=coracle-workload@a.db.service\n\n[Service]\n"), "{text}");
         let line = "\nExecStart=\nExecStart=\"/opt/50%%/coracle\" \"shim\" \"/run/a b/$$x\"\n";
         assert!(text.ends_with(line), "{text}");
+    }
+
+    #[test]
+    fn what_clears_a_folder_away_has_its_path_in_its_name() {
+        // As `systemd-escape --path` writes them.
+        for (folder, instance) in [
+            ("/run/coracle/workloads/site.web-1", "run-coracle-workloads-site.web\\x2d1"),
+            ("/.odd/a~b/", "\\x2eodd-a\\x7eb"),
+        ] {
+            assert_eq!(clear_name(folder), format!("coracle-clear@{instance}.service"));
+        }
     }
 
     #[test]

@@ -38,6 +38,7 @@ pub(crate) fn agent(settings: Settings) -> Result<Exit, Failure> {
 }
 
 async fn run(settings: Settings) -> Result<Exit, Failure> {
+    context::frees_workloads(&context::supervisor(&settings)?, &settings)?;
     let store = context::store(&settings)?;
     let _only_agent = only_agent(&store)?;
     // What a power cut left behind; a pull by hand that is under way keeps its own.

@@ -23,6 +23,7 @@ pub mod process;
 pub mod registry;
 pub mod reserve;
 pub mod runtime;
+pub mod sandbox;
 pub mod seccomp;
 pub mod store;
 pub mod supervise;

@@ -4,6 +4,9 @@
 
 #![allow(unsafe_code)]
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use nix::libc;
 
 /// ioprio_set(2): the calling thread.
@@ -14,12 +17,40 @@ const CLASS_IDLE: libc::c_long = 3 << 13;
 const NICE: libc::c_int = 19;
 
 /// Puts the calling thread behind all others, for good. Disks whose scheduler knows no classes do not mind; a kernel
-/// that refuses leaves the thread as it is, which costs others a little and nobody anything else.
-pub fn lower_thread() {
+/// that refuses, or a sandbox, leaves the thread as it is; the answer is whether it steps back for others.
+pub fn lower_thread() -> bool {
     // SAFETY: the arguments are numbers; 0 is the calling thread.
     unsafe {
         libc::syscall(libc::SYS_ioprio_set, WHO_PROCESS, 0 as libc::c_long, CLASS_IDLE);
-        libc::setpriority(libc::PRIO_PROCESS, 0, NICE);
+        libc::setpriority(libc::PRIO_PROCESS, 0, NICE) == 0
+    }
+}
+
+/// Work in small pieces, with three times as long a pause after each: for whoever cannot step back for others.
+#[derive(Debug)]
+pub struct Pace {
+    since: Instant,
+}
+
+/// A piece of work, at the least; shorter pauses would cost more than they give.
+const PIECE: Duration = Duration::from_millis(10);
+/// Pauses for each piece of work.
+const PAUSES: u32 = 3;
+
+impl Pace {
+    /// Work begins now.
+    #[must_use]
+    pub fn begin() -> Self {
+        Self { since: Instant::now() }
+    }
+
+    /// Pauses, if a piece of work is done.
+    pub fn rest(&mut self) {
+        let worked = self.since.elapsed();
+        if worked >= PIECE {
+            thread::sleep(worked * PAUSES);
+            self.since = Instant::now();
+        }
     }
 }
 
@@ -28,9 +59,24 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_pause_is_three_times_as_long_as_the_work_before_it() {
+        let began = Instant::now();
+        let (mut pace, mut pieces) = (Pace::begin(), 0);
+        // What is too short to be a piece is no reason to pause.
+        pace.rest();
+        while pieces < 4 {
+            let piece = Instant::now();
+            while piece.elapsed() < PIECE {}
+            pace.rest();
+            pieces += 1;
+        }
+        assert!(began.elapsed() >= PIECE * 4 * (1 + PAUSES), "{:?}", began.elapsed());
+    }
+
+    #[test]
     fn only_the_thread_that_asks_steps_back() {
-        std::thread::spawn(|| {
-            lower_thread();
+        thread::spawn(|| {
+            assert!(lower_thread());
             // SAFETY: the arguments are numbers.
             let class = unsafe { libc::syscall(libc::SYS_ioprio_get, WHO_PROCESS, 0 as libc::c_long) };
             // SAFETY: as above.

@@ -70,9 +70,23 @@ pub fn wait_gone(pid: i32, limit: Duration) -> bool {
     true
 }
 
-/// Whether `pid` runs (a zombie does not).
+/// Whether `pid` runs (a zombie does not). Asked of the kernel by a pidfd: a sandbox may hide other processes in `/proc`.
 #[must_use]
 pub fn alive(pid: i32) -> bool {
+    match open_pidfd(pid) {
+        Ok(pidfd) => !over(&pidfd),
+        Err(error) if error.raw_os_error() == Some(libc::ESRCH) => false,
+        // Before Linux 5.3.
+        Err(_) => runs_by_proc(pid),
+    }
+}
+
+/// Whether the process behind a pidfd has ended.
+fn over(pidfd: &OwnedFd) -> bool {
+    poll(&mut [PollFd::new(pidfd.as_fd(), PollFlags::POLLIN)], PollTimeout::ZERO) == Ok(1)
+}
+
+fn runs_by_proc(pid: i32) -> bool {
     stat_fields(pid).is_some_and(|fields| fields.first().is_some_and(|state| state != "Z" && state != "X"))
 }
 

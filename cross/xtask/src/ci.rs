@@ -4,7 +4,7 @@ use std::io;
 use std::process::Command;
 use std::time::Instant;
 
-use crate::{booted, build, deny, links, powercut, repair, setup, sim, tidy};
+use crate::{booted, build, deny, links, powercut, repair, setup, sim, tidy, units};
 
 type Step = (&'static str, fn() -> io::Result<()>);
 
@@ -16,7 +16,7 @@ const STEPS: &[Step] = &[
     ("clippy", || cargo(&["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])),
     ("targets", || build::lint(&[])),
     ("docs", docs),
-    ("units", units),
+    ("units", || units::command(&[])),
     ("deny", || deny::command(&[])),
     ("sim", || sim::command(&[])),
     ("size", || build::size(&[])),
@@ -65,20 +65,6 @@ fn docs() -> io::Result<()> {
     let mut cargo =
         setup::cargo(&["doc", "--quiet", "--workspace", "--no-deps", "--document-private-items"])?;
     outcome(cargo.env("RUSTDOCFLAGS", "-D warnings"))
-}
-
-/// What systemd itself thinks of the units.
-fn units() -> io::Result<()> {
-    let units = setup::files(&setup::root()?.join("systemd"), ".service")?;
-    if units.is_empty() {
-        println!("no units yet");
-        return Ok(());
-    }
-    let shown = Command::new("systemd-analyze").args(["verify", "--man=no"]).args(&units).output()?;
-    let complaints = String::from_utf8_lossy(&shown.stderr).into_owned();
-    // The binary is installed on a board, not here.
-    let real = complaints.lines().filter(|line| !line.contains("is not executable")).collect::<Vec<_>>();
-    if real.is_empty() { Ok(()) } else { Err(io::Error::other(real.join("; "))) }
 }
 
 /// A process of its own: it enters a mount namespace that the other steps have no need of.

@@ -23,6 +23,7 @@ mod signed;
 mod sim;
 mod test;
 mod tidy;
+mod units;
 mod words;
 
 use std::io;
@@ -92,6 +93,7 @@ const COMMANDS: &[Command] = &[
         sim::command,
     ),
     ("drawing", "write agent/docs/rollout.md anew, the drawing of the rollout machine", drawing::command),
+    ("units", "have systemd judge the units; their exposure may only go down", units::command),
     ("tidy", "check the shape of the tree: arrows, sizes, words", tidy::command),
 ];
 

@@ -11,7 +11,7 @@ use coracle_core::deployment::{PinnedImage, Workload};
 use coracle_core::ident::WorkloadId;
 use coracle_core::oci::Digest;
 use coracle_core::oci::config::ExecConfig;
-use coracle_host::supervise::{Direct, DirectConfig, Phase, Status, UNIT_VERSION, Unit};
+use coracle_host::supervise::{Clearing, Direct, DirectConfig, Phase, Status, UNIT_VERSION, Unit};
 use coracle_test_support::process;
 
 /// What anything may take here: containers start in 50 ms on an idle machine, and tests share a busy one.
@@ -33,6 +33,7 @@ impl Bench {
         fs::create_dir_all(&dir).unwrap();
         lay_busybox(&dir.join("layer"));
         let config = DirectConfig {
+            clearing: Clearing::Child,
             run_dir: dir.join("run"),
             state_dir: dir.join("state"),
             exe: PathBuf::from(env!("CARGO_BIN_EXE_coracle")),

@@ -359,6 +359,9 @@ pub(super) struct Platform {
     /// Write one JSON value instead of text.
     #[arg(long)]
     pub(super) json: bool,
+    /// Keep what was found out for the agent, whose sandbox would hide some of it.
+    #[arg(long, hide = true, conflicts_with_all = ["explain", "json"])]
+    pub(super) save: bool,
 }
 
 /// `coracle completions`.

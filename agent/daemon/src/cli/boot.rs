@@ -20,6 +20,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(250);
 pub(super) fn boot(settings: &Settings) -> Result<Exit, Failure> {
     let store = context::store(settings)?;
     let units = context::units(settings, &store)?;
+    context::frees_workloads(&units.supervisor, settings)?;
     let mut complaints = Vec::new();
     let rollout = Journal::peek(&settings.state_dir).map(|record| record.rollout).unwrap_or_else(|error| {
         // The agent puts a damaged one aside; what people run by hand has nothing to do with it.

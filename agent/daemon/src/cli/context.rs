@@ -3,14 +3,17 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use coracle_core::board::{self, Board};
+use coracle_core::board::{self, Board, Facts};
 use coracle_core::ident::{LOCAL_PROJECT, WorkloadId};
 use coracle_core::oci::Platform;
 use coracle_host::registry::RegistryClient;
+use coracle_host::sandbox;
 use coracle_host::store::Store;
-use coracle_host::supervise::{Direct, DirectConfig, Status, Supervisor, Systemd, SystemdConfig};
+use coracle_host::supervise::{Clearing, Direct, DirectConfig, Status, Supervisor, Systemd, SystemdConfig};
 
+use super::saved_facts;
 use crate::config::{self, Settings, Supervision};
+use crate::events;
 use crate::exit::{Exit, Failure};
 use crate::image_policy;
 use crate::images::Images;
@@ -30,7 +33,41 @@ pub(crate) fn board(settings: &Settings, asked: Option<&str>) -> Result<Board, F
         }
         None => settings.platforms.clone(),
     };
-    Ok(board::detect(&coracle_host::board::gather(), &given))
+    Ok(board::detect(&facts(settings), &given))
+}
+
+/// What the system says of itself. A sandbox hides some of it, and lets no program of another architecture run: whoever
+/// is confined takes what `coracle platform --save` found out before.
+fn facts(settings: &Settings) -> Facts {
+    if !sandbox::confined() {
+        return coracle_host::board::gather();
+    }
+    saved_facts::read(&settings.run_dir).unwrap_or_else(|why| {
+        events::lacking(
+            "what the board can execute is found out from within the sandbox, as far as it goes",
+            &why,
+        );
+        coracle_host::board::gather()
+    })
+}
+
+/// Refuses a supervisor whose workloads would be confined as this process is.
+pub(crate) fn frees_workloads(supervisor: &Supervisor, settings: &Settings) -> Result<(), Failure> {
+    if matches!(supervisor, Supervisor::Systemd(_)) || !sandbox::confined() {
+        return Ok(());
+    }
+    let why = match (settings.supervision, SystemdConfig::find()) {
+        (Supervision::Auto, Err(why)) => format!("{why}, so workloads would be started by the agent itself"),
+        _ => "supervisor is \"direct\"".to_owned(),
+    };
+    Err(Failure {
+        exit: Exit::Configuration,
+        message: format!(
+            "{why}, but this process is sandboxed (NoNewPrivileges=), and what it starts would be too; let systemd run \
+             the workloads (supervisor = \"auto\"), or take the sandbox off: install /usr/share/coracle/direct.conf in \
+             /etc/systemd/system/coracle.service.d and coracle-boot.service.d, and run systemctl daemon-reload"
+        ),
+    })
 }
 
 /// The image store.
@@ -51,6 +88,7 @@ pub(crate) fn supervisor(settings: &Settings) -> Result<Supervisor, Failure> {
         run_dir: settings.run_dir.clone(),
         state_dir: settings.state_dir.clone(),
         exe,
+        clearing: if sandbox::confined() { Clearing::Unit } else { Clearing::Child },
     });
     let systemd = match settings.supervision {
         Supervision::Direct => None,

@@ -9,7 +9,7 @@ use coracle_host::clock;
 
 use super::args::{Doctor, Json, Platform};
 use super::doctor::{self, Facts, Handed};
-use super::{check_config, context, manual, out, platform, pull};
+use super::{check_config, context, manual, out, platform, pull, saved_facts};
 use crate::config::{self, Settings};
 use crate::exit::{Exit, Failure};
 
@@ -37,6 +37,14 @@ pub(super) fn examine(settings: &Settings, args: &Doctor) -> Result<Exit, Failur
         out::line(doctor::text(&findings));
     }
     Ok(if doctor::passed(&findings) { Exit::Done } else { Exit::Unexpected })
+}
+
+/// Keeps what the system says of itself for the agent in its sandbox.
+pub(super) fn save(settings: &Settings) -> Result<Exit, Failure> {
+    saved_facts::write(&settings.run_dir, coracle_host::board::gather()).map_err(|error| {
+        Failure::unexpected(format!("failed to write board.json in {}: {error}", settings.run_dir.display()))
+    })?;
+    Ok(Exit::Done)
 }
 
 /// Shows what this board can execute, or why an image fits or does not.

@@ -17,6 +17,7 @@ mod platform;
 mod progress;
 mod pull;
 mod run;
+mod saved_facts;
 mod status;
 mod trust;
 mod trust_image;
@@ -97,6 +98,7 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {
         Command::Prune(args) => images::prune(&board()?, args),
         Command::Verify(args) => verify::verify(&board()?, args),
         Command::Doctor(args) => inspect::examine(&inspected()?, args),
+        Command::Platform(args) if args.save => inspect::save(&board()?),
         Command::Platform(args) if args.explain.is_none() => inspect::explain(&inspected()?, args),
         Command::Platform(args) => inspect::explain(&board()?, args),
     }

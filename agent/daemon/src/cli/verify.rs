@@ -27,7 +27,7 @@ const SHOWN_MAX: usize = 10;
 
 /// Looks, tells, and mends where it is asked to.
 pub(super) fn verify(settings: &Settings, args: &Verify) -> Result<Exit, Failure> {
-    priority::lower_thread();
+    let _ = priority::lower_thread();
     let unexpected = |error| Failure::new(Exit::Unexpected, &error);
     let store = context::store(settings)?;
     let supervisor = context::supervisor(settings)?;

@@ -3,9 +3,12 @@
 //! Invariant: nothing of what workloads are told (environment, commands, volumes) and no credential is in it, and it
 //! fits a reply.
 
+use std::time::Duration;
+
 use coracle_core::limits::REPLY_BYTES_MAX;
-use coracle_host::supervise::Status;
-use coracle_host::{clock, disk, telemetry};
+use coracle_core::service_unit::DOCTOR;
+use coracle_host::supervise::{Status, start_unit};
+use coracle_host::{clock, disk, files, sandbox, telemetry};
 use serde_json::{Value, json};
 
 use super::errands::Hands;
@@ -16,6 +19,12 @@ use crate::cli::doctor::{self, Handed};
 const WORKLOADS_MAX: usize = 64;
 /// Characters of an error of a workload.
 const ERROR_CHARS_MAX: usize = 120;
+/// Where the doctor's unit leaves its answer, in the run directory.
+const DOCTOR_FILE: &str = "doctor.json";
+/// Bytes of that: two dozen findings of a few lines.
+const DOCTOR_BYTES_MAX: u64 = 256 << 10;
+/// What it may take where neither broker nor registry answers.
+const DOCTOR_MAX: Duration = Duration::from_secs(120);
 /// Bytes that a reply needs around its result.
 const AROUND_BYTES: usize = 512;
 
@@ -23,7 +32,6 @@ const AROUND_BYTES: usize = 512;
 pub(super) fn diagnosis(hands: &Hands, record: &Value) -> Value {
     let settings = &hands.settings;
     let handed = Handed { now: clock::wall(), clock_synced: clock::synced() };
-    let findings = doctor::examine(&doctor::Facts::gather(settings, &[], handed));
     let space = disk::space(&settings.state_dir).ok();
     let store = &hands.units.store;
     let statuses = hands.units.supervisor.list();
@@ -40,7 +48,7 @@ pub(super) fn diagnosis(hands: &Hands, record: &Value) -> Value {
             "images": store.images().ok().map(|images| images.len()),
         },
         "rollout": record,
-        "checks": findings,
+        "checks": checks(hands, handed),
         "workloads": statuses.iter().take(WORKLOADS_MAX).map(workload).collect::<Vec<_>>(),
         "truncated": statuses.len() > WORKLOADS_MAX,
     });
@@ -54,6 +62,28 @@ pub(super) fn diagnosis(hands: &Hands, record: &Value) -> Value {
         }
     }
     told
+}
+
+/// What the doctor finds. Its attempts (mounts, namespaces, programs) are not the agent's to make where it is confined:
+/// there a unit makes them, and leaves its answer in memory.
+fn checks(hands: &Hands, handed: Handed) -> Value {
+    let settings = &hands.settings;
+    if !sandbox::confined() {
+        return json!(doctor::examine(&doctor::Facts::gather(settings, &[], handed)));
+    }
+    let path = settings.run_dir.join(DOCTOR_FILE);
+    let asked = start_unit(DOCTOR, DOCTOR_MAX).map_err(|cause| cause.to_string());
+    let told = asked.and_then(|()| {
+        let bytes = files::read_bounded(&path, DOCTOR_BYTES_MAX).map_err(|error| error.to_string())?;
+        serde_json::from_slice::<Value>(&bytes.unwrap_or_default()).map_err(|error| error.to_string())
+    });
+    match told {
+        Ok(told) => told.get("checks").cloned().unwrap_or_default(),
+        Err(why) => {
+            let remedy = format!("run `coracle doctor` at the board; systemctl status {DOCTOR} tells more");
+            json!([{ "name": "doctor", "verdict": "fail", "found": why, "remedy": remedy }])
+        }
+    }
 }
 
 fn written(value: &Value) -> usize {

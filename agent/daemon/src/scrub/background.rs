@@ -301,11 +301,14 @@ impl Task {
         let held = Arc::clone(&self.held);
         let (done, outcome) = oneshot::channel();
         let work = move || {
-            priority::lower_thread();
+            let mut pace = (!priority::lower_thread()).then(priority::Pace::begin);
             let looked = Inventory::take(&settings, &units.store, &units.supervisor).and_then(|inventory| {
                 let mut wait = |_| {
                     while depth == Depth::Content && held.load(Ordering::Relaxed) {
                         std::thread::sleep(HELD);
+                    }
+                    if let Some(pace) = pace.as_mut().filter(|_| depth == Depth::Content) {
+                        pace.rest();
                     }
                 };
                 let report = look(&units.store, &inventory, &wanted, depth, &mut wait)?;

@@ -35,7 +35,8 @@ pub(super) fn users(supervisor: &Supervisor) -> Vec<User> {
         let unit = supervisor.unit(&status.id).ok().filter(|_| holds)?;
         let layers = unit.layers.iter().filter_map(|dir| layer_of(dir)).collect();
         let shim = Life::holder(&supervisor.place(&status.id)).ok().flatten();
-        Some(User { id: status.id, layers, since: shim.and_then(process::start_ticks) })
+        let since = shim.and_then(|shim| status.shim_ticks.or_else(|| process::start_ticks(shim)));
+        Some(User { id: status.id, layers, since })
     };
     supervisor.list().into_iter().filter_map(user).collect()
 }

@@ -30,13 +30,14 @@ use std::path::Path;
 
 use coracle_host::cgroup;
 use coracle_host::mounts;
+use coracle_host::process;
 use coracle_host::runtime::Runtime;
 use coracle_host::supervise::{
-    BOARD_ANSWER, Client, Life, Phase, Place, SHIM_ATTACHED, SHIM_UNIT, Status, Unit,
+    BOARD_ANSWER, Client, Life, Phase, Place, SHIM_ATTACHED, SHIM_CLEAR, SHIM_UNIT, Status, Unit,
 };
 use nix::sys::prctl;
 use nix::sys::stat::{Mode, umask};
-use nix::unistd::{chdir, daemon, dup2_stdout};
+use nix::unistd::{Pid, chdir, daemon, dup2_stdout};
 
 use container::Frame;
 use error::{ShimError, chain, system};
@@ -60,14 +61,30 @@ pub(crate) enum Errand {
     Unit,
     /// To clear away what a killed shim has left.
     Clear,
+    /// The same, as the main process of a unit.
+    ClearUnit,
 }
 
-/// The hidden command `coracle shim DIR [--clear | --attached | --unit]`; the answer is the process's exit code.
+impl Errand {
+    /// Whether the service manager stands over this process.
+    fn of_unit(self) -> bool {
+        match self {
+            Self::Unit | Self::ClearUnit => true,
+            Self::Run | Self::RunAttached | Self::Clear => false,
+        }
+    }
+}
+
+/// The hidden command `coracle shim DIR [--clear [--unit] | --attached | --unit]`; the answer is the process's exit code.
 pub(crate) fn main(mut words: impl Iterator<Item = OsString>) -> i32 {
     let Some(dir) = words.next() else { return USAGE };
     let errand = match words.next() {
         None => Errand::Run,
-        Some(word) if word == "--clear" => Errand::Clear,
+        Some(word) if word == SHIM_CLEAR => match words.next() {
+            None => Errand::Clear,
+            Some(word) if word == SHIM_UNIT => Errand::ClearUnit,
+            Some(_) => return USAGE,
+        },
         Some(word) if word == SHIM_ATTACHED => Errand::RunAttached,
         Some(word) if word == SHIM_UNIT => Errand::Unit,
         Some(_) => return USAGE,
@@ -79,7 +96,7 @@ pub(crate) fn main(mut words: impl Iterator<Item = OsString>) -> i32 {
 pub(crate) fn run(dir: &Path, errand: Errand) -> i32 {
     match stand(dir, errand) {
         Ok(code) => code,
-        Err(error) if errand == Errand::Unit => unit::give_up(&error),
+        Err(error) if errand.of_unit() => unit::give_up(&error),
         Err(error) => {
             let about = if error.is_of_board() { BOARD_ANSWER } else { "" };
             answer(&format!("{about}{}", chain(&error)));
@@ -94,12 +111,12 @@ pub(crate) fn runtime_of(unit: &Unit, place: &Place) -> Runtime {
 }
 
 fn stand(dir: &Path, errand: Errand) -> Result<i32, ShimError> {
-    if errand != Errand::Unit {
+    if !errand.of_unit() {
         daemon(true, true).map_err(system("daemon"))?;
     }
     let client = match errand {
         Errand::RunAttached => Some(Client::inherited().map_err(system("client"))?),
-        Errand::Run | Errand::Unit | Errand::Clear => None,
+        Errand::Run | Errand::Unit | Errand::Clear | Errand::ClearUnit => None,
     };
     // Whatever the agent's own is: containers read the files made here as other users.
     umask(Mode::from_bits_truncate(0o022));
@@ -109,6 +126,7 @@ fn stand(dir: &Path, errand: Errand) -> Result<i32, ShimError> {
             cgroup::leave_for(SHIMS_GROUP);
             None
         }
+        Errand::ClearUnit => None,
     };
     let place = Place::at(dir);
     chdir(place.dir()).map_err(system(place.dir().display()))?;
@@ -122,7 +140,7 @@ fn stand(dir: &Path, errand: Errand) -> Result<i32, ShimError> {
     let mut status = match errand {
         Errand::Run | Errand::RunAttached => Status::starting(&unit.id),
         Errand::Unit => unit::resumed(Status::read(&place).ok().flatten(), &unit.id),
-        Errand::Clear => {
+        Errand::Clear | Errand::ClearUnit => {
             let mut status =
                 Status::read(&place).ok().flatten().unwrap_or_else(|| Status::starting(&unit.id));
             (status.phase, status.pid, status.pid_ticks) = (Phase::Stopped, None, None);
@@ -131,6 +149,7 @@ fn stand(dir: &Path, errand: Errand) -> Result<i32, ShimError> {
             return Ok(0);
         }
     };
+    status.shim_ticks = process::start_ticks(Pid::this().as_raw());
     live(Job { unit, group, errand, client }, &place, runtime, &mut status).inspect_err(|error| {
         status.phase = Phase::Failed;
         (status.error, status.of_board) = (Some(chain(error)), error.is_of_board());

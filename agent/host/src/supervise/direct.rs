@@ -19,6 +19,7 @@ use super::life::Life;
 use super::log;
 use super::place::{Place, Slot};
 use super::status::{Phase, Status};
+use super::systemd;
 use super::unit::Unit;
 use crate::process;
 
@@ -29,6 +30,9 @@ pub const SHIM_ATTACHED: &str = "--attached";
 /// After the directory: the shim is the main process of a unit, runs the workload once, and leaves the rest to the
 /// service manager.
 pub const SHIM_UNIT: &str = "--unit";
+/// After the directory: what a killed shim has left is cleared away, and nothing more. With [`SHIM_UNIT`] after it, as
+/// the main process of a unit.
+pub const SHIM_CLEAR: &str = "--clear";
 /// Beginning of a shim's answer where the board is at fault, and not the workload.
 pub const BOARD_ANSWER: &str = "board: ";
 /// What a shim may take until its container runs: three runtime commands, each with its own bound, and a copy.
@@ -49,6 +53,17 @@ pub struct DirectConfig {
     pub state_dir: PathBuf,
     /// The binary that becomes the shim.
     pub exe: PathBuf,
+    /// Who clears away what a killed shim has left.
+    pub clearing: Clearing,
+}
+
+/// Who clears away what a killed shim has left: its container may still run, under any user and in any control group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Clearing {
+    /// A child of this process.
+    Child,
+    /// A unit of the service manager, where this process is confined.
+    Unit,
 }
 
 /// The supervisor. Its calls block; each may be repeated.
@@ -369,8 +384,12 @@ impl Direct {
     /// Has a shim clear away what a killed one left, and nothing more.
     fn clear(&self, id: &WorkloadId, place: &Place) -> Result<Status, SuperviseError> {
         let fail = |cause| SuperviseError::new(Attempt::Stop, id, cause);
+        if self.config.clearing == Clearing::Unit {
+            systemd::clear(place).map_err(fail)?;
+            return self.status_at(id, place);
+        }
         let mut command = Command::new(&self.config.exe);
-        command.arg(SHIM_COMMAND).arg(place.dir()).arg("--clear");
+        command.arg(SHIM_COMMAND).arg(place.dir()).arg(SHIM_CLEAR);
         let answer = answer(&mut command, Stdio::null()).map_err(fail)?;
         if answer.starts_with("ok") { self.status_at(id, place) } else { Err(fail(Cause::Shim(answer))) }
     }
@@ -441,7 +460,12 @@ mod tests {
     #[test]
     fn a_stop_of_the_agents_own_that_nothing_followed_is_no_persons() {
         let dir = std::env::temp_dir().join(format!("coracle-leaving-{}", std::process::id()));
-        let config = DirectConfig { run_dir: dir.clone(), state_dir: dir.clone(), exe: dir.join("coracle") };
+        let config = DirectConfig {
+            run_dir: dir.clone(),
+            state_dir: dir.clone(),
+            exe: dir.join("coracle"),
+            clearing: Clearing::Child,
+        };
         let (direct, id) = (Direct::new(config), WorkloadId::parse("site.web").unwrap());
         let place = direct.place(&id);
         fs::create_dir_all(place.dir()).unwrap();

@@ -29,7 +29,9 @@ mod systemd;
 mod unit;
 
 pub use attach::{Attachment, Client, FromClient, Listener, ToClient};
-pub use direct::{BOARD_ANSWER, Direct, DirectConfig, SHIM_ATTACHED, SHIM_COMMAND, SHIM_UNIT};
+pub use direct::{
+    BOARD_ANSWER, Clearing, Direct, DirectConfig, SHIM_ATTACHED, SHIM_CLEAR, SHIM_COMMAND, SHIM_UNIT,
+};
 pub use error::{Attempt, Cause, SuperviseError};
 pub use journal::Journal;
 pub use life::Life;
@@ -38,5 +40,5 @@ pub use place::{Place, Slot};
 pub use pty::{Console, resize};
 pub use status::{Again, Checked, Phase, Status};
 pub use supervisor::Supervisor;
-pub use systemd::{SHIM_WAIT_FILE, Systemd, SystemdConfig};
+pub use systemd::{SHIM_WAIT_FILE, Systemd, SystemdConfig, property, start_unit};
 pub use unit::{UNIT_VERSION, Unit};

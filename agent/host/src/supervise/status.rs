@@ -72,6 +72,9 @@ pub struct Status {
     pub pid: Option<i32>,
     /// When that process was started, in clock ticks since boot: another process may have its pid later.
     pub pid_ticks: Option<u64>,
+    /// When the shim over it was started, in the same ticks; whoever cannot look at other processes finds it here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shim_ticks: Option<u64>,
     /// How the last run ended: its exit code, or 128 plus the signal's number.
     pub exit_code: Option<i32>,
     /// The kernel ended the last run because it used more memory than it may.
@@ -117,6 +120,7 @@ impl Status {
             phase: Phase::Starting,
             pid: None,
             pid_ticks: None,
+            shim_ticks: None,
             exit_code: None,
             oom_killed: false,
             restarts: 0,

@@ -12,12 +12,13 @@
 
 use std::fs;
 use std::io::{self, Read as _};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use coracle_core::ident::WorkloadId;
-use coracle_core::service_unit::{DropIn, TEMPLATE, drop_in, unit_name};
+use coracle_core::service_unit::{DropIn, TEMPLATE, clear_name, drop_in, unit_name};
 
 use super::attach::Attachment;
 use super::direct::{Direct, SHIM_COMMAND, SHIM_UNIT, START_MAX, STOP_MARGIN};
@@ -348,10 +349,34 @@ impl Systemd {
         if fs::read_to_string(&path).is_ok_and(|found| found == text) {
             return Ok(false);
         }
+        // Secrets are in neither, and the service manager complains of units that others cannot read.
         fs::create_dir_all(&folder)?;
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o755))?;
         fs::write(&path, text)?;
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o644))?;
         Ok(true)
     }
+}
+
+/// Has a unit of its own clear away what a killed shim has left at a place, and waits until that is done.
+pub(super) fn clear(place: &Place) -> Result<(), Cause> {
+    manager(&["start", &clear_name(&place.dir().to_string_lossy())], START_MAX).map(drop)
+}
+
+/// Has the service manager start a unit, and waits until it is up or, where it only does something, done.
+///
+/// # Errors
+/// [`Cause`]: it failed, or the service manager cannot be asked.
+pub fn start_unit(name: &str, limit: Duration) -> Result<(), Cause> {
+    manager(&["start", name], limit).map(drop)
+}
+
+/// What the service manager says of a property of a unit.
+///
+/// # Errors
+/// [`Cause`]: the service manager cannot be asked.
+pub fn property(unit: &str, name: &str) -> Result<String, Cause> {
+    manager(&["show", "--value", "--property", name, unit], ANSWER_MAX).map(|said| said.trim().to_owned())
 }
 
 /// The unit over a place.

@@ -38,7 +38,7 @@ impl Bench {
         let (broker, registry, dir) = (Broker::start()?, Registry::start()?, TempDir::new("systemd"));
         let config = format!(
             "device_id = {DEVICE:?}\naccept_tags = true\ndefault_network = \"host\"\n[trust]\nunsigned = true\n\
-             [broker]\nurl = {:?}\nfirst_connect_splay_seconds = 0\n[registry]\ninsecure = [{:?}]\n",
+             [store]\nscrub_after_seconds = 1\n[broker]\nurl = {:?}\nfirst_connect_splay_seconds = 0\n[registry]\ninsecure = [{:?}]\n",
             broker.url(),
             registry.host(),
         );
@@ -105,8 +105,16 @@ impl Bench {
 
     /// Publishes an image of busybox that runs this script; hands back its reference.
     pub fn image(&self, name: &str, script: &str) -> io::Result<String> {
+        self.image_with(name, script, &[])
+    }
+
+    /// The same with more layers, as archives.
+    pub fn image_with(&self, name: &str, script: &str, archives: &[Vec<u8>]) -> io::Result<String> {
         let mut image = Image::busybox(Arch::Amd64, &["sh", "-c", script])?;
         image.layers.push(Layer::of_file("name", 0o644, name.as_bytes(), Packing::Gzip)?);
+        for archive in archives {
+            image.layers.push(Layer::pack(archive, Packing::Gzip)?);
+        }
         let host = self.registry.host();
         let pushed = image.push(&host, name, Some("1"), Form::Oci)?;
         Ok(format!("{host}/{name}@{}", pushed.digest))

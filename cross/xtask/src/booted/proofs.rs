@@ -9,10 +9,10 @@ use serde_json::{Value, json};
 use super::bench::{Bench, same, unit};
 
 /// A proof: what it shows, and its figure or why it fails.
-type Proof = fn(&mut Bench) -> io::Result<String>;
+pub type Proof = fn(&mut Bench) -> io::Result<String>;
 
-/// All of them.
-pub const ALL: [(&str, Proof); 12] = [
+/// Those on a board that goes on.
+pub const FIRST: [(&str, Proof); 11] = [
     ("a workload is a unit of its own", own_unit),
     ("policy, order and stop time are systemd's", settings),
     ("the journal has what a workload wrote, and so has `coracle logs`", journal),
@@ -24,12 +24,14 @@ pub const ALL: [(&str, Proof); 12] = [
     ("a policy that counts ends where it says", counted),
     ("what was stopped by hand stays stopped until the board boots", by_hand),
     ("a service waits for the health of another one", conditions),
-    ("a board without network and agent starts its workloads", offline),
 ];
 
-const IDLE: &str = "trap 'exit 0' TERM; echo \"this is $(cat /name)\"; sleep 100000 & wait";
-const WEB: &str = "site.web";
-const DB: &str = "site.db";
+/// Those after which it is another one.
+pub const LAST: [(&str, Proof); 1] = [("a board without network and agent starts its workloads", offline)];
+
+pub const IDLE: &str = "trap 'exit 0' TERM; echo \"this is $(cat /name)\"; sleep 100000 & wait";
+pub const WEB: &str = "site.web";
+pub const DB: &str = "site.db";
 
 fn site(web: &str, db: &str) -> Value {
     json!({
@@ -182,17 +184,19 @@ fn from_direct(bench: &mut Bench) -> io::Result<String> {
 }
 
 fn conditions(bench: &mut Bench) -> io::Result<String> {
-    let (image, db) = (bench.image("web", IDLE)?, bench.image("db", "sleep 1; touch /tmp/up; sleep 100000")?);
-    let health = json!({"test": ["CMD", "ls", "/tmp/up"], "interval": "100ms", "start_period": "30s"});
-    bench.deploy(
-        3,
-        json!({
-            "web": {"image": image, "restart": "always", "depends_on": {"db": {"condition": "service_healthy"}}},
-            "db": {"image": db, "restart": "always", "healthcheck": health, "tmpfs": ["/tmp"]},
-        }),
-    )?;
+    bench.deploy(3, conditioned(bench)?)?;
     bench.process(WEB)?;
     Ok("started once it was healthy; the next boot does the same".to_owned())
+}
+
+/// Two services, of which one waits for the health of the other.
+pub fn conditioned(bench: &Bench) -> io::Result<Value> {
+    let (image, db) = (bench.image("web", IDLE)?, bench.image("db", "sleep 1; touch /tmp/up; sleep 100000")?);
+    let health = json!({"test": ["CMD", "ls", "/tmp/up"], "interval": "100ms", "start_period": "30s"});
+    Ok(json!({
+        "web": {"image": image, "restart": "always", "depends_on": {"db": {"condition": "service_healthy"}}},
+        "db": {"image": db, "restart": "always", "healthcheck": health, "tmpfs": ["/tmp"]},
+    }))
 }
 
 fn shim(bench: &mut Bench) -> io::Result<String> {

@@ -36,6 +36,7 @@ pub(super) fn all(facts: &Facts) -> Vec<Finding> {
         trust(facts),
         images(facts),
         agent(facts),
+        supervisor(facts),
         ca_store(facts),
         dns(facts),
         broker(facts),
@@ -281,6 +282,18 @@ fn agent(facts: &Facts) -> Finding {
         }
         None => Finding::warn("agent", "cannot be told", "run it again as root"),
     }
+}
+
+fn supervisor(facts: &Facts) -> Finding {
+    if facts.confines_workloads {
+        let remedy = "take supervisor = \"direct\" away, or install /usr/share/coracle/direct.conf in /etc/systemd/system/coracle.service.d and coracle-boot.service.d";
+        return Finding::fail(
+            "supervisor",
+            "\"direct\" in a sandboxed unit: workloads would inherit the agent's sandbox, so the agent does not start",
+            remedy,
+        );
+    }
+    Finding::ok("supervisor", "workloads inherit nothing of the agent's sandbox")
 }
 
 fn ca_store(facts: &Facts) -> Finding {

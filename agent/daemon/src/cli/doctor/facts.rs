@@ -11,9 +11,10 @@ use coracle_core::trust::image::Rules;
 use coracle_host::disk::{self, Space};
 use coracle_host::kernel::{self, Kernel};
 use coracle_host::store::Store;
+use coracle_host::supervise::property;
 
 use super::cgroups::Layout;
-use crate::config::{Settings, Transport};
+use crate::config::{Settings, Supervision, Transport};
 use crate::{image_policy, trust};
 
 /// How long a server may take to answer a connection; a good one takes a tenth, a person does not wait longer.
@@ -26,6 +27,8 @@ const CA_STORES: [&str; 5] = [
     "/etc/pki/ca-trust/extracted/pem/tls-ca-bundle.pem",
     "/etc/ssl/cert.pem",
 ];
+/// The unit of the agent.
+const AGENT_UNIT: &str = "coracle.service";
 /// Where containers-common keeps the profile.
 const SECCOMP_PROFILES: [&str; 2] = ["/etc/containers/seccomp.json", "/usr/share/containers/seccomp.json"];
 
@@ -98,6 +101,8 @@ pub(crate) struct Facts {
     pub(crate) state_dir: PathBuf,
     /// Whether an agent holds the lock of the state directory; `None` where that could not be told.
     pub(crate) agent_running: Option<bool>,
+    /// Whether workloads would inherit the sandbox of the agent's unit.
+    pub(crate) confines_workloads: bool,
     pub(crate) space: Result<Space, String>,
     pub(crate) machine_id: Option<String>,
     pub(crate) device_id: String,
@@ -131,6 +136,7 @@ impl Facts {
             seccomp_profile: own.filter(|path| path.is_file()).or_else(|| first(&SECCOMP_PROFILES)),
             state_dir: settings.state_dir.clone(),
             agent_running: Store::agent_runs(&settings.state_dir),
+            confines_workloads: settings.supervision == Supervision::Direct && is_confined(AGENT_UNIT),
             space: disk::space(&settings.state_dir).map_err(|error| error.to_string()),
             machine_id: read("/etc/machine-id").ok(),
             device_id: settings.device_id.to_string(),
@@ -154,6 +160,11 @@ impl Facts {
                 .collect(),
         }
     }
+}
+
+/// Whether the service manager runs this unit without new privileges; no, where there is no service manager.
+fn is_confined(unit: &str) -> bool {
+    property(unit, "NoNewPrivileges").is_ok_and(|said| said == "yes")
 }
 
 fn version(runtime: &Path) -> Result<String, String> {

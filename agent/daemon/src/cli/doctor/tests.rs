@@ -29,6 +29,7 @@ fn sound() -> Facts {
         seccomp_profile: Some("/usr/share/containers/seccomp.json".into()),
         state_dir: "/var/lib/coracle".into(),
         agent_running: Some(true),
+        confines_workloads: false,
         space: Ok(Space {
             total_bytes: 8 << 30,
             free_bytes: 4 << 30,
@@ -76,6 +77,7 @@ fn each_fault_is_found_alone_and_comes_with_what_to_do() {
         Ok(Space { total_bytes: 8 << 30, free_bytes, free_files: None, block_bytes: 4096, keeping })
     };
     check("root", Warn, "sudo", |it| it.root = false);
+    check("supervisor", Fail, "direct.conf", |it| it.confines_workloads = true);
     check("kernel", Warn, "5.6", |it| it.kernel.release = "4.19.0".to_owned());
     check("overlayfs", Fail, "CONFIG_OVERLAY_FS", |it| it.kernel.overlay = refused());
     check("overlayfs", Warn, "as root", |it| it.kernel.overlay = Attempt::NotTried("needs root"));
