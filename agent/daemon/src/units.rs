@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use coracle_core::allowance::Allowance;
 use coracle_core::deployment::{Deployment, Workload};
 use coracle_core::health::State;
-use coracle_core::ident::WorkloadId;
+use coracle_core::ident::{LOCAL_PROJECT, WorkloadId};
 use coracle_core::oci::Digest;
 use coracle_core::oci::config::{ExecConfig, ImageConfig};
 use coracle_core::oci::manifest::Document;
@@ -34,6 +35,8 @@ pub(crate) struct Units {
     pub(crate) seccomp_profile: Option<PathBuf>,
     /// Bytes of output kept of each.
     pub(crate) log_bytes_max: u64,
+    /// What this board lets the services of documents ask for.
+    pub(crate) allowance: Allowance,
 }
 
 /// Why the board could not be made to run a deployment.
@@ -102,6 +105,8 @@ impl Units {
             runtime: self.runtime.clone(),
             seccomp_profile: self.seccomp_profile.clone(),
             log_bytes_max: self.log_bytes_max,
+            // What people run by hand is theirs to answer for.
+            places: if id.project.as_str() == LOCAL_PROJECT { None } else { self.allowance.places_of(id) },
         })
     }
 

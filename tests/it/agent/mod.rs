@@ -1,5 +1,6 @@
 //! The real binary on a board of its own, with a real broker, a real registry and a real runtime.
 
+mod allowance;
 mod bad_document;
 mod bad_input;
 mod bad_update;

@@ -67,6 +67,7 @@ impl Bench {
             runtime: PathBuf::from("crun"),
             seccomp_profile: None,
             log_bytes_max: 1 << 20,
+            places: None,
             id,
         }
     }

@@ -112,6 +112,7 @@ pub(crate) fn units(settings: &Settings, store: &Arc<Store>) -> Result<Units, Fa
         runtime: settings.runtime.path.clone(),
         seccomp_profile: settings.runtime.seccomp_profile.clone(),
         log_bytes_max: settings.runtime.log_bytes_max,
+        allowance: settings.allowance.clone(),
     })
 }
 

@@ -29,6 +29,13 @@ pub(super) fn run(settings: &Settings, args: &Run) -> Result<Exit, Failure> {
             "{id} exists; remove it with `coracle rm -f {name}`, or choose another --name"
         )));
     }
+    // Whoever is root here may do all of this anyway; a document may not, and that is better known before it is written.
+    for refusal in settings.allowance.refusals(&id.project, &id.service, &service) {
+        let (asks, setting) = (&refusal.asks, &refusal.setting);
+        out::note(format_args!(
+            "coracle: note: a document may not ask for {asks} on this board; {setting} would allow it"
+        ));
+    }
     let record = image(settings, args, &store)?;
     let image = PinnedImage {
         reference: record.reference,

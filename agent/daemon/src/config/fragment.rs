@@ -128,7 +128,8 @@ fn unknown(name: &str, table: bool) -> String {
     let section = keys::section(name);
     let known = keys::known_in(section).join(", ");
     if table {
-        "unknown section; there are trust, broker, registry, runtime, pull, store, disk, lock".to_owned()
+        "unknown section; there are trust, broker, registry, runtime, pull, store, disk, allow, lock"
+            .to_owned()
     } else if section.is_empty() {
         format!("unknown key; outside of sections there are {known}")
     } else {

@@ -248,6 +248,48 @@ pub(crate) const KEYS: &[Key] = &[
         "Percent in use at which that ends; below `high_percent`.",
     ),
     key(
+        "allow.privileged",
+        Kind::List,
+        "[]",
+        "Who may be `privileged`, whoever signed: `project.service`, `project` for all of its services, `\"*\"` for all. Nothing else is asked of them.",
+    ),
+    key(
+        "allow.capabilities",
+        Kind::List,
+        "[]",
+        "What `cap_add` may name beside docker's fourteen: `\"NET_ADMIN\"`, or `\"ALL\"`.",
+    ),
+    key(
+        "allow.devices",
+        Kind::List,
+        "[]",
+        "Devices of the board that `devices` may name: a node, a directory for all below it, or `\"/dev/ttyUSB*\"`.",
+    ),
+    key(
+        "allow.binds",
+        Kind::List,
+        "[\"/srv\",\"/mnt\",\"/media\",\"/etc/localtime:ro\",\"/etc/timezone:ro\",\"/usr/share/zoneinfo:ro\"]",
+        "Files and directories of the board that may be mounted, with all below them; `:ro` only where the mount is read-only. Never the agent's own directories.",
+    ),
+    key(
+        "allow.host_network",
+        Kind::Switch,
+        "true",
+        "Services may use the board's own network (`network_mode: host`).",
+    ),
+    key(
+        "allow.unconfined",
+        Kind::List,
+        "[]",
+        "Who may go without a system call filter (`seccomp=unconfined`), named as in `privileged`.",
+    ),
+    key(
+        "allow.sysctls",
+        Kind::List,
+        "[\"*\"]",
+        "Kernel settings of the container's own namespaces that `sysctls` may name: `\"net.ipv4.ip_forward\"`, `\"net.*\"`. Others are never taken.",
+    ),
+    key(
         "lock.url",
         Kind::Text,
         "no server",

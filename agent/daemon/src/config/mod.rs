@@ -8,6 +8,7 @@
 //! /etc/coracle/config.toml      /etc/coracle/config.d/*.toml         the operator's; a later file wins, key by key
 //! ```
 
+mod allow;
 mod broker;
 mod error;
 mod fragment;

@@ -3,12 +3,14 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use coracle_core::allowance::Allowance;
 use coracle_core::compose::NetworkMode;
 use coracle_core::ident::{DeviceId, GroupName};
 use coracle_core::oci::Platform;
 use coracle_core::retention::Watermarks;
 use serde::Serialize;
 
+use super::allow;
 use super::broker::{self, BrokerSettings, BrokerUrl, Protocol, Transport};
 use super::error::{ConfigError, Mistake};
 use super::fragment::Raw;
@@ -49,6 +51,8 @@ pub(crate) struct Settings {
     pub(crate) store: StoreSettings,
     /// How full the disk may become.
     pub(crate) disk: Watermarks,
+    /// What services of documents may ask for.
+    pub(crate) allowance: Allowance,
     /// Absent: nobody hands out turns.
     pub(crate) lock: Option<LockSettings>,
     /// The files that were read, in order.
@@ -166,6 +170,7 @@ pub(crate) fn check(inputs: Inputs, board: &Surroundings) -> Result<Settings, Co
             scrub_after: Duration::from_secs(reading.count("store.scrub_after_seconds", 300)),
         },
         disk: watermarks(&mut reading)?,
+        allowance: allow::allowance(&mut reading)?,
         lock: lock(&mut reading)?,
         groups,
         files: reading.inputs.files,

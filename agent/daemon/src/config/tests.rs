@@ -68,11 +68,19 @@ fn every_mistake_is_told_with_file_line_and_key() {
         ),
         (
             "[brokr]\nurl = \"\"",
-            "1: brokr: unknown section; there are trust, broker, registry, runtime, pull, store, disk, lock",
+            "1: brokr: unknown section; there are trust, broker, registry, runtime, pull, store, disk, allow, lock",
         ),
         (
             "broker = 1",
             "1: broker: unknown key; outside of sections there are device_id, groups, state_dir, run_dir, platform, accept_tags, default_network, supervisor",
+        ),
+        (
+            "[allow]\nbinds = [\n  \"/srv\",\n  \"srv/x:ro\"]",
+            "4: allow.binds: \"srv/x\": want an absolute path",
+        ),
+        (
+            "[allow]\nsysctls = [\"net.*.x\"]",
+            "2: allow.sysctls: \"net.*.x\" is no name of a kernel setting; a * may only end it",
         ),
         ("[pull]\nconcurrency = 0", "2: pull.concurrency: must be a number from 1 to 8, not 0"),
         ("[pull]\nconcurrency = -3", "2: pull.concurrency: must be a number from 1 to 8, not -3"),

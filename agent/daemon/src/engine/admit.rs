@@ -79,6 +79,7 @@ pub(super) fn document(
 fn target(settings: &Settings, desired: &Verified<Desired>, now: Timestamp) -> Result<Target, Fault> {
     let defaults = Defaults { network: settings.default_network };
     let projects = desired::projects(&desired.projects, &defaults)?;
+    projects.iter().try_for_each(|(name, project)| settings.allowance.judge(name, project))?;
     let (policy, free_bytes) = (&desired.policy, desired.requires.free_bytes());
     let windows = policy.gate.windows.iter().cloned().enumerate();
     let windows = windows.map(|(place, window)| local(place, window)).collect::<Result<_, _>>()?;

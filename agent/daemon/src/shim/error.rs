@@ -23,6 +23,8 @@ pub(crate) enum ShimError {
     NoUnit,
     #[error("bind source {} does not exist", .0.display())]
     MissingSource(PathBuf),
+    #[error("bind source {given:?} leads to {real:?}, which this board does not allow (allow.binds)")]
+    Elsewhere { given: PathBuf, real: PathBuf },
     #[error("the root cannot be mounted")]
     Mount(#[from] MountError),
     #[error(transparent)]
@@ -54,6 +56,7 @@ impl ShimError {
             Self::Taken
             | Self::NoUnit
             | Self::MissingSource(_)
+            | Self::Elsewhere { .. }
             | Self::User(_)
             | Self::Filter(_)
             | Self::Bundle(_)

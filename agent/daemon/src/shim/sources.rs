@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use coracle_core::allowance::{Place, Places};
 use coracle_core::compose::{Mount, Service};
 use coracle_core::oci::Digest;
 use coracle_host::supervise::Unit;
@@ -22,8 +23,11 @@ pub(super) fn resolve(unit: &Unit) -> Result<Vec<Option<PathBuf>>, ShimError> {
 
 fn source(unit: &Unit, mount: &Mount) -> Result<Option<PathBuf>, ShimError> {
     match mount {
-        Mount::Bind { source, create, .. } => {
+        Mount::Bind { source, create, read_only, .. } => {
             let path = PathBuf::from(source);
+            // A container that writes somewhere could leave a link there for the next document to mount.
+            let path =
+                unit.places.as_ref().map_or(Ok(path.clone()), |places| reached(&path, places, *read_only))?;
             match (path.exists(), create) {
                 (true, _) => {}
                 (false, true) => fs::create_dir_all(&path).map_err(system(path.display()))?,
@@ -38,6 +42,32 @@ fn source(unit: &Unit, mount: &Mount) -> Result<Option<PathBuf>, ShimError> {
         }
         Mount::Tmpfs { .. } => Ok(None),
     }
+}
+
+/// Where `path` leads once links are followed, as far as there is something; a place that the board allows.
+fn reached(path: &Path, places: &Places, read_only: bool) -> Result<PathBuf, ShimError> {
+    let real = followed(path).map_err(system(path.display()))?;
+    // The board's own words may name links of the board: /etc/localtime, or a /srv on another disk.
+    let follow = |text: &String| followed(Path::new(text)).ok()?.into_os_string().into_string().ok();
+    let meant = |place: &Place| Some(Place { path: follow(&place.path)?, read_only: place.read_only });
+    let places = Places {
+        allowed: places.allowed.iter().filter_map(meant).collect(),
+        own: places.own.iter().filter_map(follow).chain(places.own.iter().cloned()).collect(),
+    };
+    if real.to_str().is_some_and(|text| places.allow(text, read_only)) {
+        return Ok(real);
+    }
+    Err(ShimError::Elsewhere { given: path.to_owned(), real })
+}
+
+/// `path` with its links followed; what is not there yet stays as it is.
+fn followed(path: &Path) -> io::Result<PathBuf> {
+    let there = path.ancestors().find(|above| above.symlink_metadata().is_ok()).unwrap_or(path);
+    let mut real = fs::canonicalize(there)?;
+    if let Ok(rest) = path.strip_prefix(there) {
+        real.extend(rest);
+    }
+    Ok(real)
 }
 
 /// Gives volumes that are used for the first time what the image has in their place.
@@ -106,4 +136,51 @@ pub(super) fn mount_points(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn a_link_that_a_container_left_leads_nowhere_else() {
+        let dir = std::env::temp_dir().join(format!("coracle-reached-{}", std::process::id()));
+        let (disk, srv, own) = (dir.join("disk/srv"), dir.join("srv"), dir.join("state"));
+        for path in [&disk.join("app"), &own, &dir.join("zone")] {
+            fs::create_dir_all(path).unwrap();
+        }
+        symlink(&disk, &srv).unwrap();
+        symlink(dir.join("zone"), dir.join("localtime")).unwrap();
+        for (name, target) in
+            [("evil", "/etc"), ("state", own.to_str().unwrap()), ("inside", "app"), ("dangling", "/nowhere")]
+        {
+            symlink(target, disk.join(name)).unwrap();
+        }
+        let text = |path: PathBuf| path.to_str().unwrap().to_owned();
+        let place = |path: PathBuf, read_only| Place { path: text(path), read_only };
+        let places = Places {
+            allowed: vec![place(srv.clone(), false), place(dir.join("localtime"), true)],
+            own: vec![text(own)],
+        };
+        let check = |path: PathBuf, read_only, expected: Option<PathBuf>| {
+            let found = reached(&path, &places, read_only);
+            assert_eq!(found.as_ref().ok(), expected.as_ref(), "{path:?}: {found:?}");
+        };
+        check(srv.clone(), false, Some(disk.clone()));
+        check(srv.join("app"), false, Some(disk.join("app")));
+        check(srv.join("new/deep"), false, Some(disk.join("new/deep")));
+        check(srv.join("inside/x"), false, Some(disk.join("app/x")));
+        check(dir.join("localtime"), true, Some(dir.join("zone")));
+        check(dir.join("localtime"), false, None);
+        for path in ["evil", "evil/shadow", "state", "state/journal", "dangling"] {
+            check(srv.join(path), true, None);
+        }
+        let error = reached(&srv.join("evil"), &places, true).unwrap_err().to_string();
+        assert!(
+            error.ends_with("evil\" leads to \"/etc\", which this board does not allow (allow.binds)"),
+            "{error}"
+        );
+        fs::remove_dir_all(&dir).unwrap();
+    }
 }

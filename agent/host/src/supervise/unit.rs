@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::PathBuf;
 
+use coracle_core::allowance::Places;
 use coracle_core::deployment::Workload;
 use coracle_core::ident::WorkloadId;
 use coracle_core::oci::config::ExecConfig;
@@ -47,6 +48,9 @@ pub struct Unit {
     pub seccomp_profile: Option<PathBuf>,
     /// Bytes of output that are kept.
     pub log_bytes_max: u64,
+    /// Where what it mounts of the board must lie, links followed; anywhere where absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub places: Option<Places>,
 }
 
 impl Unit {

@@ -32,7 +32,7 @@ pub struct FormError {
 }
 
 impl FormError {
-    fn new(text: &str, rule: impl Into<String>) -> Self {
+    pub(crate) fn new(text: &str, rule: impl Into<String>) -> Self {
         Self { text: text.chars().take(80).collect(), rule: rule.into() }
     }
 }
