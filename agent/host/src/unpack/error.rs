@@ -88,6 +88,9 @@ pub enum Refusal {
     /// More bytes than the limit.
     #[error("the archive is larger than {0} bytes")]
     Bytes(u64),
+    /// Sparse files with more nothing in them than the limit.
+    #[error("the holes of its sparse files have more than {0} bytes")]
+    Holes(u64),
     /// Much larger than what it was compressed to.
     #[error("the archive expands to more than {0} times its compressed size")]
     Ratio(u64),

@@ -72,6 +72,9 @@ pub struct Limits {
     pub ratio_max: u64,
     /// Bytes of the archive before the ratio counts: a small layer of zeros is no attack.
     pub ratio_free_bytes: u64,
+    /// Bytes of holes in all its sparse files together. They take no room, but whoever sums up or copies such a file
+    /// reads each of them.
+    pub holes_max: u64,
     /// Which device nodes are made.
     pub devices: Devices,
 }
@@ -86,6 +89,8 @@ impl Default for Limits {
             // gzip ends at 1032; file systems of real images stay below 20.
             ratio_max: 200,
             ratio_free_bytes: 64 << 20,
+            // Databases that reserve room have some; one read of them takes seconds.
+            holes_max: 4 << 30,
             devices: Devices::Harmless,
         }
     }

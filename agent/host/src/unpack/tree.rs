@@ -50,6 +50,7 @@ pub(super) struct Tree<'a> {
     process: (Uid, Gid),
     entered: Option<Rc<Entered>>,
     counted: Counted,
+    holes: file::Holes,
     keeper: Keeper,
 }
 
@@ -92,6 +93,7 @@ impl<'a> Tree<'a> {
             process: (geteuid(), getegid()),
             entered: None,
             counted,
+            holes: file::Holes::at_most(target.limits.holes_max),
             keeper,
         }
     }
@@ -341,6 +343,9 @@ fn set_attributes(object: Object<'_>, meta: &Meta) -> Result<u64> {
     ordered.sort_by_key(|(name, _)| xattr::sort_key(name));
     for (name, value) in ordered {
         let fate = xattr::fate(name)?;
+        if fate == Fate::Dropped {
+            continue;
+        }
         let terminated =
             CString::new(name.as_slice()).map_err(|_| Refusal::Pax("an attribute has no valid name"))?;
         match (fate, xattr::set(object, &terminated, value)) {

@@ -15,6 +15,23 @@ use super::super::error::{Refusal, Result, UnpackError};
 use super::super::sparse::Map;
 use super::{Tree, inode_of, making, own};
 
+/// Bytes of holes so far, and how many there may be. A layer that another process goes on with counts anew.
+pub(super) struct Holes {
+    bytes: u64,
+    bytes_max: u64,
+}
+
+impl Holes {
+    pub(super) fn at_most(bytes_max: u64) -> Self {
+        Self { bytes: 0, bytes_max }
+    }
+
+    fn take(&mut self, bytes: u64) -> Result<()> {
+        self.bytes = self.bytes.saturating_add(bytes);
+        if self.bytes > self.bytes_max { Err(Refusal::Holes(self.bytes_max).into()) } else { Ok(()) }
+    }
+}
+
 impl Tree<'_> {
     /// A file; with `resumed`, the rest of one whose beginning is there.
     pub(in super::super) fn file<R: Read>(
@@ -26,6 +43,8 @@ impl Tree<'_> {
         resumed: bool,
     ) -> Result<()> {
         let (parent, name) = path.split().ok_or(Refusal::Root)?;
+        let stored = map.segments.iter().map(|(_, length)| *length).sum::<u64>();
+        self.holes.take(map.length.saturating_sub(stored))?;
         let entered = self.enter(parent)?;
         let here = entered.fd();
         let fd = if resumed {
@@ -42,7 +61,6 @@ impl Tree<'_> {
         };
         // The library's calls take 64-bit offsets where the C library's own are shorter.
         let file = File::from(fd);
-        let stored = map.segments.iter().map(|(_, length)| *length).sum::<u64>();
         let mut skip = stored.saturating_sub(archive.left());
         for (offset, length) in &map.segments {
             let done = skip.min(*length);
