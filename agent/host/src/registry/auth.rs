@@ -1,6 +1,7 @@
 //! Who we are to a registry: anonymous, a password, or a token got for one repository.
 //!
-//! Invariant: a secret goes to the registry or its token server over TLS, or in plain to a registry named insecure;
+//! Invariant: a secret goes to the registry or its token server over TLS, or in plain to a registry named insecure, and
+//! to no token server of another domain, unless it is kept under that one's own name;
 //! a refused credential is an error, never an anonymous second try.
 
 use std::collections::HashMap;
@@ -16,7 +17,7 @@ use super::config::RegistryConfig;
 use super::credentials::Credential;
 use super::endpoint::{Endpoint, Scheme};
 use super::error::{Cause, Retry, cut};
-use super::small::{Answer, Request, Web};
+use super::small::{Answer, Request, Web, check_target};
 
 /// Bytes of a token server's answer; clouds give tokens of several KiB.
 const TOKEN_ANSWER_BYTES_MAX: u64 = 64 << 10;
@@ -194,7 +195,30 @@ async fn fetch_token(
     credential: Option<Credential>,
 ) -> Result<Kept, Cause> {
     let mut url = check_realm(endpoint, realm)?;
+    check_target(
+        endpoint,
+        &Url::parse(&endpoint.base()).map_err(|_| Cause::Challenge("it has no address"))?,
+        &url,
+    )
+    .await?;
     let host = cut(url.host_str().unwrap_or_default());
+    let credential = match credential {
+        Some(_) if !akin(host_of(&endpoint.host), &host) => {
+            // Whoever keeps credentials under the token server's own name means them for it.
+            let own = config.credentials.find(&host, &host).await?;
+            let refused = || Cause::Token {
+                realm: host.clone(),
+                why: format!(
+                    "it is no relative of {:?} and gets none of its credentials; put them under {host:?} into \
+                     auth.json where that is right",
+                    endpoint.registry
+                ),
+                retry: Retry::Never,
+            };
+            Some(own.ok_or_else(refused)?)
+        }
+        other => other,
+    };
     let scope = format!("repository:{}:pull", endpoint.repository);
     let mut parameters = vec![("scope", scope.as_str())];
     parameters.extend(service.map(|service| ("service", service)));
@@ -231,6 +255,20 @@ async fn fetch_token(
     }
 }
 
+/// Whether a token server may have the credentials of a registry: the same host, one of the same domain, or one below it.
+/// Registries that are served from a domain of their own have their token servers in it (`registry-1.docker.io` and
+/// `auth.docker.io`, `registry.gitlab.com` and `gitlab.com`).
+fn akin(registry: &str, realm: &str) -> bool {
+    let (registry, realm) = (registry.to_ascii_lowercase(), realm.to_ascii_lowercase());
+    let is_address = |host: &str| host.trim_matches(['[', ']']).parse::<std::net::IpAddr>().is_ok();
+    if registry == realm || is_address(&registry) || is_address(&realm) {
+        return registry == realm;
+    }
+    let parent = registry.split_once('.').map(|(_, parent)| parent).filter(|parent| parent.contains('.'));
+    let domain = parent.unwrap_or(&registry);
+    realm == domain || realm.strip_suffix(domain).is_some_and(|before| before.ends_with('.'))
+}
+
 /// A realm gets credentials: it must be worth them.
 fn check_realm(endpoint: &Endpoint, realm: &str) -> Result<Url, Cause> {
     let url = Url::parse(realm).map_err(|_| Cause::Challenge("its realm is no address"))?;
@@ -245,6 +283,14 @@ fn check_realm(endpoint: &Endpoint, realm: &str) -> Result<Url, Cause> {
         return Err(Cause::Challenge("its realm is no plain address"));
     }
     Ok(url)
+}
+
+/// Without the port.
+fn host_of(host: &str) -> &str {
+    match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|byte| byte.is_ascii_digit()) => name,
+        _ => host,
+    }
 }
 
 fn encode(url: &Url, parameters: &[(&str, &str)]) -> String {
@@ -287,6 +333,29 @@ mod tests {
             (Scheme::Https, "/token", false),
         ] {
             assert_eq!(check_realm(&endpoint(scheme), realm).is_ok(), good, "{realm}");
+        }
+    }
+
+    #[test]
+    fn credentials_stay_in_the_family() {
+        for (registry, realm, kin) in [
+            ("registry-1.docker.io", "auth.docker.io", true),
+            ("registry.gitlab.com", "gitlab.com", true),
+            ("ghcr.io", "GHCR.io", true),
+            ("quay.io", "sso.quay.io", true),
+            ("hub.example.co.uk", "auth.example.co.uk", true),
+            ("a.example.com", "b.example.org", false),
+            ("example.com", "evilexample.com", false),
+            ("ghcr.io", "evil.io", false),
+            ("registry", "registry", true),
+            ("registry", "evil", false),
+            ("registry", "a.registry", true),
+            ("127.0.0.1", "127.0.0.1", true),
+            ("127.0.0.1", "127.0.0.2", false),
+            ("10.0.0.1", "9.0.0.1", false),
+            ("[::1]", "[::1]", true),
+        ] {
+            assert_eq!(akin(registry, realm), kin, "{registry} {realm}");
         }
     }
 

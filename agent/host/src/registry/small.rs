@@ -64,7 +64,7 @@ impl Web {
             let response = self.send_once(config, endpoint, &request, &url, same_host(&origin, &url)).await?;
             match redirect_target(&url, response.status(), response.headers())? {
                 Some(next) if request.form.is_none() => {
-                    check_redirect(endpoint, &url, &next).await?;
+                    check_target(endpoint, &url, &next).await?;
                     url = next;
                 }
                 _ => return read(config, response, limit).await,
@@ -83,7 +83,7 @@ impl Web {
         let url = parse_url(&request.url)?;
         let response = self.send_once(config, endpoint, &request, &url, true).await?;
         if let Some(next) = redirect_target(&url, response.status(), response.headers())? {
-            check_redirect(endpoint, &url, &next).await?;
+            check_target(endpoint, &url, &next).await?;
         }
         read(config, response, ERROR_BYTES_MAX).await
     }
@@ -238,8 +238,9 @@ fn redirect_target(from: &Url, status: StatusCode, headers: &HeaderMap) -> Resul
     target.map(Some).ok_or_else(|| refused(from, "it names no target"))
 }
 
-/// The rules of [`rule_broken`], and the same for what the target's name resolves to.
-async fn check_redirect(endpoint: &Endpoint, from: &Url, to: &Url) -> Result<(), Cause> {
+/// Whether whoever answers at `from` may send the board to `to`: the rules of [`rule_broken`], and the same for what the
+/// target's name resolves to.
+pub(super) async fn check_target(endpoint: &Endpoint, from: &Url, to: &Url) -> Result<(), Cause> {
     if let Some(rule) = rule_broken(endpoint.scheme, from, to) {
         return Err(refused(to, rule));
     }
