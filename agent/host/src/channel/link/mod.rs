@@ -20,6 +20,8 @@ use crate::files;
 
 /// Bytes of a password file; the longest tokens in use have a few KiB.
 const PASSWORD_BYTES_MAX: u64 = 16 << 10;
+/// Characters of the words on a lost connection.
+const CAUSE_CHARS_MAX: usize = 300;
 /// How long a connection may take, TLS included: seconds of arithmetic on the smallest boards.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// Unacknowledged messages that the library makes room for; the session sends one at a time.
@@ -83,7 +85,7 @@ impl Terms {
     }
 }
 
-/// An error with its causes, each once.
+/// An error with its causes, each once, fit for a line: a library may repeat all that the broker sent.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -94,7 +96,7 @@ pub(super) fn chain(error: &dyn std::error::Error) -> String {
         }
         source = cause.source();
     }
-    text
+    text.chars().filter(|c| !c.is_control()).take(CAUSE_CHARS_MAX).collect()
 }
 
 /// The library's client of either protocol.
