@@ -18,6 +18,7 @@ pub mod gate;
 pub mod health;
 pub mod history;
 pub mod ident;
+mod json;
 pub mod limits;
 pub mod oci;
 pub mod passage;

@@ -2,8 +2,14 @@
 
 /// Bytes of one manifest or index; the distribution specification asks registries to take 4 MiB.
 pub const MANIFEST_BYTES_MAX: u64 = 4 << 20;
-/// Bytes of one image config; the largest seen in the wild are a few hundred KiB.
-pub const CONFIG_BYTES_MAX: u64 = 8 << 20;
+/// Bytes of one image config; the largest seen in the wild are a few hundred KiB, and it is read whole.
+pub const CONFIG_BYTES_MAX: u64 = 2 << 20;
+/// Entries of one list or map in an image config: variables, labels, volumes, words of a command. Real ones have dozens.
+pub const CONFIG_ENTRIES_MAX: usize = 512;
+/// Annotations of one descriptor; builders write up to a dozen.
+pub const ANNOTATIONS_MAX: usize = 32;
+/// Foreign addresses of one descriptor, and features that a platform wants; neither is used.
+pub const DESCRIPTOR_WORDS_MAX: usize = 16;
 /// Layers of one image; overlayfs and the kernel's mount page give out near here.
 pub const LAYERS_MAX: usize = 512;
 /// Entries of one index; a fleet has a handful of platforms, attestations double them.

@@ -9,6 +9,7 @@ use super::{SCHEMA, SPREAD_S_MAX, Verb, Which, intake};
 use crate::fault::{Code, Fault};
 use crate::fields::{Fields, identifier, schema};
 use crate::ident::{ProjectName, WorkloadId};
+use crate::json;
 use crate::time::Timestamp;
 
 /// What stands around the arguments of a command.
@@ -73,7 +74,7 @@ pub fn console(line: &[u8]) -> Result<Command, Fault> {
 }
 
 fn object(bytes: &[u8]) -> Result<Fields, Fault> {
-    let value: Value = serde_json::from_slice(bytes)
+    let value = json::read(bytes)
         .map_err(|error| Fault::new(Code::Schema, &format!("command is not JSON: {error}")))?;
     if !value.is_object() {
         return Err(Fault::new(Code::Schema, "command is not an object"));

@@ -10,6 +10,7 @@ use crate::deployment::Generation;
 use crate::fault::{Code, Fault};
 use crate::fields::{Fields, identifier, schema};
 use crate::ident::ProjectName;
+use crate::json;
 use crate::oci::reference::Reference;
 use crate::time::Timestamp;
 
@@ -61,7 +62,7 @@ impl Desired {
     /// # Errors
     /// `SCHEMA` or `UNPINNED`, with the path of the key.
     pub fn parse(payload: &[u8], tags: Tags) -> Result<Self, Fault> {
-        let value: Value = serde_json::from_slice(payload)
+        let value = json::read(payload)
             .map_err(|error| Fault::new(Code::Schema, &format!("document is not JSON: {error}")))?;
         let mut fields = Fields::of("", value)?;
         let said = fields.text("schema")?;

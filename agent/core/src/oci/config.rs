@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 
+use super::bounded::{List, Map};
 use super::manifest::Manifest;
 use super::{Digest, Platform};
 use crate::compose::service::Healthcheck;
-use crate::limits::{CONFIG_BYTES_MAX, LAYERS_MAX};
+use crate::limits::{CONFIG_BYTES_MAX, CONFIG_ENTRIES_MAX, DESCRIPTOR_WORDS_MAX, LAYERS_MAX};
 
 /// Docker's defaults of a health check, in milliseconds and failures.
 const HEALTH_INTERVAL_MS: u64 = 30_000;
@@ -76,6 +77,8 @@ pub enum ConfigError {
     },
 }
 
+type Words = List<CONFIG_ENTRIES_MAX>;
+
 #[derive(Deserialize)]
 struct Wire {
     os: Option<String>,
@@ -84,7 +87,7 @@ struct Wire {
     #[serde(rename = "os.version")]
     os_version: Option<String>,
     #[serde(rename = "os.features")]
-    os_features: Option<Vec<String>>,
+    os_features: Option<List<DESCRIPTOR_WORDS_MAX>>,
     rootfs: WireRootfs,
     config: Option<WireExec>,
 }
@@ -93,20 +96,20 @@ struct Wire {
 struct WireRootfs {
     #[serde(rename = "type")]
     kind: Option<String>,
-    diff_ids: Option<Vec<Digest>>,
+    diff_ids: Option<List<LAYERS_MAX, Digest>>,
 }
 
 #[derive(Deserialize, Default)]
 #[serde(rename_all = "PascalCase")]
 struct WireExec {
     user: Option<String>,
-    env: Option<Vec<String>>,
-    entrypoint: Option<Vec<String>>,
-    cmd: Option<Vec<String>>,
+    env: Option<Words>,
+    entrypoint: Option<Words>,
+    cmd: Option<Words>,
     working_dir: Option<String>,
     stop_signal: Option<String>,
-    labels: Option<BTreeMap<String, String>>,
-    volumes: Option<BTreeMap<String, IgnoredAny>>,
+    labels: Option<Map<CONFIG_ENTRIES_MAX>>,
+    volumes: Option<Map<CONFIG_ENTRIES_MAX, IgnoredAny>>,
     healthcheck: Option<WireHealth>,
 }
 
@@ -114,7 +117,7 @@ struct WireExec {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct WireHealth {
-    test: Option<Vec<String>>,
+    test: Option<Words>,
     interval: Option<u64>,
     timeout: Option<u64>,
     start_period: Option<u64>,
@@ -140,16 +143,13 @@ impl ImageConfig {
         if let Some(kind) = wire.rootfs.kind.filter(|kind| kind != "layers") {
             return Err(ConfigError::Rootfs(kind.chars().take(40).collect()));
         }
-        let diff_ids = wire.rootfs.diff_ids.unwrap_or_default();
-        if diff_ids.len() > LAYERS_MAX {
-            return Err(ConfigError::Form(format!("more than {LAYERS_MAX} diff IDs")));
-        }
+        let diff_ids = wire.rootfs.diff_ids.map_or_else(Vec::new, |List(diff_ids)| diff_ids);
         let platform = Platform {
             os,
             architecture,
             variant: said(wire.variant),
             os_version: said(wire.os_version),
-            os_features: wire.os_features.unwrap_or_default(),
+            os_features: words(wire.os_features),
         };
         Ok(Self { platform, diff_ids, exec: wire.config.unwrap_or_default().into() })
     }
@@ -170,17 +170,21 @@ impl ImageConfig {
     }
 }
 
+fn words<const MAX: usize>(list: Option<List<MAX>>) -> Vec<String> {
+    list.map_or_else(Vec::new, |List(words)| words)
+}
+
 impl From<WireExec> for ExecConfig {
     fn from(wire: WireExec) -> Self {
         Self {
             user: wire.user.unwrap_or_default(),
-            env: wire.env.unwrap_or_default(),
-            entrypoint: wire.entrypoint.unwrap_or_default(),
-            cmd: wire.cmd.unwrap_or_default(),
+            env: words(wire.env),
+            entrypoint: words(wire.entrypoint),
+            cmd: words(wire.cmd),
             working_dir: wire.working_dir.unwrap_or_default(),
             stop_signal: wire.stop_signal.unwrap_or_default(),
-            labels: wire.labels.unwrap_or_default(),
-            volumes: wire.volumes.unwrap_or_default().into_keys().collect(),
+            labels: wire.labels.map_or_else(BTreeMap::new, |Map(labels)| labels),
+            volumes: wire.volumes.map_or_else(Vec::new, |Map(volumes)| volumes.into_keys().collect()),
             healthcheck: wire.healthcheck.and_then(WireHealth::known),
         }
     }
@@ -189,7 +193,10 @@ impl From<WireExec> for ExecConfig {
 impl WireHealth {
     /// `None` where it only inherits (an empty test).
     fn known(self) -> Option<Healthcheck> {
-        let test = self.test.filter(|test| !test.is_empty())?;
+        let test = words(self.test);
+        if test.is_empty() {
+            return None;
+        }
         let ms = |ns: Option<u64>| ns.filter(|ns| *ns != 0).map(|ns| ns.div_ceil(1_000_000));
         Some(Healthcheck {
             test,

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Digest, Platform};
+use super::{Digest, Platform, bounded};
+use crate::limits::{ANNOTATIONS_MAX, DESCRIPTOR_WORDS_MAX};
 
 /// What a manifest or index says of one piece of content. All of it is claimed, none of it proven.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,9 +24,17 @@ pub struct Descriptor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub artifact_type: Option<String>,
     /// Free-form facts; attestation manifests are known by them.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "BTreeMap::is_empty",
+        deserialize_with = "bounded::map::<ANNOTATIONS_MAX, _>"
+    )]
     pub annotations: BTreeMap<String, String>,
     /// Foreign addresses of the content; never followed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "bounded::list::<DESCRIPTOR_WORDS_MAX, _>"
+    )]
     pub urls: Vec<String>,
 }

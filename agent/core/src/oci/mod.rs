@@ -1,5 +1,6 @@
 //! The OCI image specification's values: digests, descriptors, platforms, manifests, layers.
 
+mod bounded;
 pub mod config;
 pub mod descriptor;
 pub mod digest;

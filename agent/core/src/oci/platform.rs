@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::bounded;
+use crate::limits::DESCRIPTOR_WORDS_MAX;
+
 /// What an image is built for, as an index or image config writes it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Platform {
@@ -18,7 +21,12 @@ pub struct Platform {
     #[serde(default, rename = "os.version", skip_serializing_if = "Option::is_none")]
     pub os_version: Option<String>,
     /// Features the image wants from the system.
-    #[serde(default, rename = "os.features", skip_serializing_if = "Vec::is_empty")]
+    #[serde(
+        default,
+        rename = "os.features",
+        skip_serializing_if = "Vec::is_empty",
+        deserialize_with = "bounded::list::<DESCRIPTOR_WORDS_MAX, _>"
+    )]
     pub os_features: Vec<String>,
 }
 
