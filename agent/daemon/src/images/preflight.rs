@@ -74,6 +74,10 @@ impl Images {
         let stored = |source| ImageError::Store { image: named(), source: Box::new(source) };
         let first = self.preflight(images).map_err(stored)?;
         let Some((bytes, files)) = first.lack() else { return Ok(first) };
+        // What would not fit an empty store either costs no image its place, whatever a manifest says.
+        if bytes > self.store.unpacked_bytes().map_err(stored)? {
+            return Err(ImageError::Room { image: named(), figures: Box::new(first) });
+        }
         let goal = Goal {
             bytes: if files > 0 { u64::MAX } else { bytes },
             // Layers of an earlier attempt are here, and needed in a moment.
