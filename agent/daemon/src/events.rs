@@ -82,6 +82,13 @@ pub(crate) fn refused(from: &str, fault: &Fault) {
     warn!(from, code = fault.code.wire(), "document refused: {}", fault.message());
 }
 
+/// Documents that were refused in a flood, of which nothing was said.
+pub(crate) fn refused_before(count: u64) {
+    if count > 0 {
+        warn!(count, "documents were refused faster than they are told of");
+    }
+}
+
 /// Other keys count than before.
 pub(crate) fn keys_replaced(from: &str, trust: &Policy) {
     info!(from, counter = trust.counter(), trust = trust.told(), "keys replaced");

@@ -8,6 +8,7 @@ use coracle_core::fault::{Code, Fault};
 use coracle_core::rollout::Event;
 use coracle_core::trust::{Policy, Rotated};
 use serde_json::{Value, json};
+use tokio::time::Instant;
 
 use super::admit::{self, Admission};
 use super::commands::Ticket;
@@ -35,8 +36,10 @@ impl Engine {
             Admission::Empty => Ok(Taken::Empty),
             Admission::Known(generation) => Ok(Taken::Known(generation)),
             Admission::Refused(fault) => {
-                self.refuse(from, &fault);
-                self.feed(Event::Refused(fault.clone()));
+                if self.tells(from) {
+                    self.refuse(from, &fault);
+                    self.feed(Event::Refused(fault.clone()));
+                }
                 Err(fault)
             }
             Admission::Accepted { scope, wanted, issued, unsigned } => {
@@ -89,7 +92,11 @@ impl Engine {
                 self.outbox.refresh();
             }
             // What runs, and what is wanted of the board, is not touched by it.
-            Err(fault) => self.refuse(from, fault),
+            Err(fault) => {
+                if self.tells(from) {
+                    self.refuse(from, fault);
+                }
+            }
         }
         rotated
     }
@@ -103,6 +110,20 @@ impl Engine {
         })?;
         self.trust = Policy::Keys(Box::new(lineage));
         Ok(true)
+    }
+
+    /// Whether a refusal is told. A person's always is; those of a flood are counted.
+    fn tells(&mut self, from: &str) -> bool {
+        if from == CONSOLE {
+            return true;
+        }
+        match self.refusals.tell(Instant::now()) {
+            Some(untold) => {
+                events::refused_before(untold);
+                true
+            }
+            None => false,
+        }
     }
 
     fn refuse(&mut self, from: &str, fault: &Fault) {

@@ -15,6 +15,7 @@ mod heartbeat;
 mod journal;
 mod obey;
 mod outbox;
+mod refusals;
 mod report;
 mod staging;
 mod trial;

@@ -26,20 +26,31 @@ pub(super) enum Topic<'a> {
     Trust,
     /// A command, and its verb.
     Command(Origin, &'a str),
+    /// Nothing that this board listens to.
+    Stray,
 }
 
-/// Reads a topic that was subscribed to.
-pub(super) fn topic<'a>(root: &str, topic: &'a str) -> Topic<'a> {
-    let rest = topic.strip_prefix(root).and_then(|rest| rest.strip_prefix('/')).unwrap_or(topic);
-    let levels: Vec<&str> = rest.split('/').collect();
+/// Characters of a verb that is looked at; the longest has eight.
+const VERB_CHARS_MAX: usize = 64;
+
+/// Reads a topic. What was not subscribed to is [`Topic::Stray`], whoever sends it.
+pub(super) fn topic<'a>(root: &str, device: &str, groups: &[GroupName], topic: &'a str) -> Topic<'a> {
+    let Some(rest) = topic.strip_prefix(root).and_then(|rest| rest.strip_prefix('/')) else {
+        return Topic::Stray;
+    };
+    let levels: Vec<&str> = rest.splitn(5, '/').collect();
+    let own = |name: &str| groups.iter().find(|group| group.as_str() == name);
     match levels.as_slice() {
         ["trust"] => Topic::Trust,
-        ["d", _, "cmd", verb] => Topic::Command(Origin::Device, verb),
-        ["g", group, "cmd", verb] => match GroupName::parse(group) {
-            Ok(group) => Topic::Command(Origin::Group(group), verb),
-            Err(_) => Topic::Desired,
-        },
-        _ => Topic::Desired,
+        ["d", name, "desired"] if *name == device => Topic::Desired,
+        ["g", name, "desired"] if own(name).is_some() => Topic::Desired,
+        ["d", name, "cmd", verb] if *name == device && verb.len() <= VERB_CHARS_MAX => {
+            Topic::Command(Origin::Device, verb)
+        }
+        ["g", name, "cmd", verb] if verb.len() <= VERB_CHARS_MAX => {
+            own(name).map_or(Topic::Stray, |group| Topic::Command(Origin::Group(group.clone()), verb))
+        }
+        _ => Topic::Stray,
     }
 }
 
@@ -278,25 +289,35 @@ impl Engine {
 mod tests {
     use super::*;
 
-    #[track_caller]
-    fn check(text: &str, expected: Option<(&Origin, &str)>) {
-        let found = topic("tenant/coracle/v1", text);
-        let found = match &found {
-            Topic::Desired => None,
-            Topic::Trust => panic!("{text} replaces keys"),
-            Topic::Command(origin, verb) => Some((origin, *verb)),
-        };
-        assert_eq!(found, expected, "{text}");
-    }
-
     #[test]
-    fn a_topic_says_whose_command_it_is() {
-        assert!(matches!(topic("coracle/v1", "coracle/v1/trust"), Topic::Trust));
-        let group = Origin::Group(GroupName::parse("eu").unwrap());
-        check("tenant/coracle/v1/d/board/desired", None);
-        check("tenant/coracle/v1/g/eu/desired", None);
-        check("tenant/coracle/v1/d/board/cmd/gc", Some((&Origin::Device, "gc")));
-        check("tenant/coracle/v1/g/eu/cmd/refresh", Some((&group, "refresh")));
-        check("tenant/coracle/v1/g/eu/cmd/refresh/x", None);
+    fn a_topic_says_whose_command_it_is_and_strange_ones_say_nothing() {
+        let groups = [GroupName::parse("eu").unwrap()];
+        let long = format!("d/board/cmd/{}", "x".repeat(65));
+        for (text, expected) in [
+            ("trust", "trust"),
+            ("d/board/desired", "desired"),
+            ("g/eu/desired", "desired"),
+            ("d/board/cmd/gc", "device gc"),
+            ("g/eu/cmd/refresh", "group eu refresh"),
+            ("g/eu/cmd/refresh/x", "stray"),
+            ("g/us/cmd/refresh", "stray"),
+            ("g/us/desired", "stray"),
+            ("d/other/desired", "stray"),
+            ("d/other/cmd/gc", "stray"),
+            ("d/board/up", "stray"),
+            ("", "stray"),
+            (&long, "stray"),
+        ] {
+            let text = format!("tenant/coracle/v1/{text}");
+            let found = match topic("tenant/coracle/v1", "board", &groups, &text) {
+                Topic::Desired => "desired".to_owned(),
+                Topic::Trust => "trust".to_owned(),
+                Topic::Command(Origin::Group(group), verb) => format!("group {group} {verb}"),
+                Topic::Command(Origin::Device | Origin::Console, verb) => format!("device {verb}"),
+                Topic::Stray => "stray".to_owned(),
+            };
+            assert_eq!(found, expected, "{text}");
+        }
+        assert!(matches!(topic("coracle/v1", "board", &groups, "d/board/desired"), Topic::Stray));
     }
 }

@@ -19,6 +19,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::commands::Commands;
 use super::obey::{Topic, topic as read};
+use super::refusals::Refusals;
 use super::trouble::Trouble;
 use super::turns::Said;
 use super::{Answer, Clock, Hands, Heartbeat, Journal, Opened, Outbox, Task, Turns, Workers};
@@ -54,6 +55,7 @@ pub(crate) struct Engine {
     pub(super) outbox: Outbox,
     pub(super) clock: Clock,
     pub(super) commands: Commands,
+    pub(super) refusals: Refusals,
     turns: Turns,
     scrubber: Scrubber,
     heartbeat: Heartbeat,
@@ -136,6 +138,7 @@ impl Engine {
             outbox,
             clock,
             commands: Commands::new(hands, console),
+            refusals: Refusals::new(wake),
             turns,
             scrubber,
             heartbeat,
@@ -204,10 +207,13 @@ impl Engine {
             ChannelEvent::Message { topic, payload, retained, missed } => {
                 self.commands.missed(*missed);
                 let root = self.settings.broker.as_ref().map_or("", |broker| broker.root.as_str());
-                match read(root, topic) {
+                let (device, groups) = (self.settings.device_id.as_str(), &self.settings.groups);
+                match read(root, device, groups, topic) {
                     // Whoever published it learns of it from the events.
                     Topic::Desired => drop(self.document(topic, payload)),
                     Topic::Trust => drop(self.replace_keys(topic, payload)),
+                    // A broker that hands out what nobody asked for may do so as often as it likes.
+                    Topic::Stray => {}
                     Topic::Command(origin, verb) => self.commanded(&origin, verb, payload, *retained),
                 }
             }
