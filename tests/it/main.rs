@@ -9,6 +9,7 @@
 )]
 
 mod agent;
+mod attacks;
 mod images_signed;
 mod mqtt;
 mod registry;

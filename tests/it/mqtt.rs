@@ -19,6 +19,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
 
+use crate::attacks::table::{self, Family};
+
 const PATIENCE: Duration = Duration::from_secs(20);
 const BOTH: [Protocol; 2] = [Protocol::V5, Protocol::V311];
 
@@ -306,6 +308,7 @@ fn a_document_beyond_all_bounds_is_never_read() {
     let mut device = Device::start(config(&broker, Protocol::V311));
     let (loss, cause, _) = device.lost();
     assert_eq!(loss, Loss::Protocol, "{cause}");
+    table::refused(Family::Mqtt, "packet beyond all bounds through a real broker", "session", &cause, None);
     broker.publish_retained("d/board/desired", b"short").unwrap();
     let came = (0..50).any(|_| {
         let event = device.event("the short one");
@@ -335,6 +338,8 @@ fn a_flood_ends_with_the_newest_document() {
         assert!(taken <= 10, "{protocol:?}: {taken} documents waited");
         device.stop();
     }
+    let proven = "the newest is taken, no more than ten before it";
+    table::harmless(Family::Mqtt, "three hundred documents while nobody listens", proven, None);
 }
 
 #[test]
@@ -372,6 +377,8 @@ fn a_namesake_is_noticed_and_left_alone() {
         first.crash();
         second.crash();
     }
+    let proven = "an alarm, and five minutes of rest instead of a fight for the session";
+    table::harmless(Family::Mqtt, "namesake who takes the session over", proven, None);
 }
 
 #[test]

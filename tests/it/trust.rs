@@ -13,6 +13,8 @@ use coracle_core::trust::{Lineage, Policy, Rotated, TrustDocument};
 use coracle_test_support::sign::{Algorithm, DESIRED, Signer, TRUST, envelope, trust, with_signatures};
 use serde_json::{Value, json};
 
+use crate::attacks::table::{self, Family};
+
 const NOW: u64 = 1_789_000_000;
 const BUILT: u64 = 1_700_000_000;
 const HOUR: u64 = 3600;
@@ -107,6 +109,7 @@ impl Table {
             }
             Err(fault) => {
                 self.refused += 1;
+                table::refused(Family::Document, name, fault.code.wire(), fault.message(), None);
                 (fault.code.wire().to_owned(), fault.message().to_owned())
             }
         };

@@ -27,6 +27,7 @@ const STEPS: &[Step] = &[
     ("repair", || repair::command(&[])),
     ("disks", || own(&["crash", "--board", "--step", "40"])),
     ("badupdate", || own(&["badupdate"])),
+    ("attacks", || own(&["attacks"])),
     ("test", || own(&["test"])),
 ];
 

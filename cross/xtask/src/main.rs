@@ -2,6 +2,7 @@
 //!
 //! Each command is a file of its own; each installs what it needs, says so, and does nothing that is done already.
 
+mod attacks;
 mod badupdate;
 mod bench;
 mod booted;
@@ -81,6 +82,11 @@ const COMMANDS: &[Command] = &[
         "crash",
         "replay every write of the agent to its disk, cut the power in between, and recover; --short, --seed N; --board: under a real file system",
         crash::command,
+    ),
+    (
+        "attacks",
+        "try every attack of the corpus: refused by what, in which words, with how much memory; --release, --only WORD",
+        attacks::command,
     ),
     (
         "signed",

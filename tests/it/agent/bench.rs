@@ -17,15 +17,15 @@ use serde_json::Value;
 use super::document::Desired;
 
 /// What anything may take here: most of it takes a second, but tests share a busy machine.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The real binary.
 pub(super) fn exe() -> &'static Path {
-    Path::new(env!("CARGO_BIN_EXE_coracle"))
+    crate::attacks::table::exe()
 }
 
 /// A broker that anyone may speak to.
-pub(super) fn broker() -> Broker {
+pub(crate) fn broker() -> Broker {
     Broker::start(BrokerOptions::default()).unwrap()
 }
 
@@ -164,7 +164,7 @@ pub(super) fn ps(board: &Board) -> Vec<Value> {
 
 /// The process of a workload that runs, with the time of its start.
 #[track_caller]
-pub(super) fn process(board: &Board, id: &str) -> (i64, String) {
+pub(crate) fn process(board: &Board, id: &str) -> (i64, String) {
     let workloads = ps(board);
     let found = workloads.iter().find(|workload| workload["id"] == id && workload["state"] == "running");
     let pid = found.unwrap_or_else(|| panic!("{id} does not run: {workloads:#?}"))["pid"].as_i64().unwrap();
@@ -175,7 +175,7 @@ pub(super) fn process(board: &Board, id: &str) -> (i64, String) {
 }
 
 /// An image of busybox that says `word` and then waits until it is asked to end.
-pub(super) fn idle(word: &str) -> Image {
+pub(crate) fn idle(word: &str) -> Image {
     // A process 1 has no default action for SIGTERM.
     let script = "trap 'exit 0' TERM; cat /word; sleep 100000 & wait";
     image(&["sh", "-c", script], word)

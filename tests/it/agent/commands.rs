@@ -11,7 +11,10 @@ use super::document::{Desired, now, site};
 use coracle_test_support::agent::Settings;
 use coracle_test_support::broker::{Broker, Watch};
 use coracle_test_support::faults::FaultRegistry;
+use coracle_test_support::measure;
 use coracle_test_support::process::eventually;
+
+use crate::attacks::table::{self, Family};
 
 /// A board on which generation 1 runs, and what it answers.
 pub(super) struct Commanded {
@@ -207,7 +210,11 @@ fn what_should_not_be_obeyed_is_answered_with_a_word_on_why_and_moves_nothing() 
             let fits = |(on, reply): &&(String, Value)| {
                 on == verb && reply["id"] == *id && reply["error"]["code"] == code
             };
-            replies.iter().any(|reply| fits(&reply)).then_some(()).ok_or_else(|| format!("{replies:#?}"))
+            let reply = replies.iter().find(fits).ok_or_else(|| format!("{replies:#?}"))?;
+            let message = reply.1["error"]["message"].as_str().unwrap_or_default();
+            let name = format!("command {verb} {}", id.as_str().unwrap_or("without an id"));
+            table::refused(Family::Mqtt, &format!("{name}: {code}"), "intake of commands", message, None);
+            Ok::<(), String>(())
         });
     };
     let old =
@@ -259,7 +266,9 @@ fn a_command_that_the_broker_kept_is_not_obeyed() {
     assert!(bed.replies().iter().all(|(_, reply)| reply["id"] != "kept"), "{:#?}", bed.replies());
     assert_eq!(bed.bench.process("site.web"), before);
     let log = bed.bench.board.agent().unwrap().output();
-    assert!(log.contains("was retained by the broker"), "{log}");
+    let line = log.lines().find(|line| line.contains("was retained by the broker"));
+    let line = line.unwrap_or_else(|| panic!("{log}"));
+    table::refused(Family::Mqtt, "command that a real broker kept", "intake of commands", line, None);
 }
 
 #[test]
@@ -275,6 +284,8 @@ fn the_boards_of_a_group_are_refreshed_and_not_restarted() {
     let ids: Vec<Value> = bed.replies().iter().map(|(_, reply)| reply["id"].clone()).collect();
     assert_eq!(ids, [json!(id)], "a fleet does not shout back");
     assert_eq!(bed.bench.process("site.web"), before);
+    let proven = "groups are refreshed and not restarted, and nobody shouts back";
+    table::harmless(Family::Mqtt, "command for a whole group to restart", proven, None);
 }
 
 #[test]
@@ -308,6 +319,9 @@ fn a_flood_of_commands_moves_nothing_and_does_not_hold_up_an_update() {
     let told = log.lines().filter(|line| line.contains("command refused")).count();
     assert!((1..5).contains(&told), "{told} lines of the log on commands that were not taken: {log}");
     assert_ne!(bed.bench.process("site.web"), before);
+    let peak = measure::peak_kib(bed.bench.board.agent().unwrap().pid()).unwrap();
+    let proven = "one in two seconds is obeyed, an update comes through, a few lines of the log";
+    table::harmless(Family::Mqtt, "six thousand commands through a real broker", proven, Some(peak));
     // It hears again.
     eventually(PATIENCE, || {
         bed.send(&bed.own(), "diag", &json!({}));

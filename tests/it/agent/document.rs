@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 /// What a device or group is told.
 #[derive(Clone, Debug)]
-pub(super) struct Desired {
+pub(crate) struct Desired {
     /// `d/<device>` or `g/<group>`.
     pub(super) scope: String,
     /// Counts content.
@@ -26,7 +26,7 @@ pub(super) struct Desired {
 
 impl Desired {
     /// A generation for a device.
-    pub(super) fn new(device: &str, generation: u64, projects: Value) -> Self {
+    pub(crate) fn new(device: &str, generation: u64, projects: Value) -> Self {
         let scope = format!("d/{device}");
         let policy = json!({"health": 30, "soak": 0});
         Self { scope, generation, rev: 0, issued: now(), policy, projects }
@@ -61,7 +61,7 @@ impl Desired {
     }
 
     /// Publishes it, retained.
-    pub(super) fn send(&self, broker: &Broker) {
+    pub(crate) fn send(&self, broker: &Broker) {
         broker.publish_retained(&self.topic(), &envelope(&self.document())).unwrap();
     }
 }
@@ -74,7 +74,7 @@ pub(super) fn envelope(document: &Value) -> Vec<u8> {
 }
 
 /// A project of one service.
-pub(super) fn site(image: &str) -> Value {
+pub(crate) fn site(image: &str) -> Value {
     json!({"site": {"services": {"web": {"image": image, "restart": "unless-stopped"}}}})
 }
 

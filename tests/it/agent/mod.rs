@@ -1,6 +1,11 @@
 //! The real binary on a board of its own, with a real broker, a real registry and a real runtime.
 
 mod allowance;
+/// What attacks on an agent stand on.
+pub(crate) mod attacked {
+    pub(crate) use super::bench::{PATIENCE, broker, idle, process};
+    pub(crate) use super::document::{Desired, site};
+}
 mod bad_document;
 mod bad_input;
 mod bad_update;

@@ -136,7 +136,11 @@ async fn a_token_server_that_misbehaves_is_named() {
         let client = client(quick(&registry));
         let tag = reference(&registry, "team/app:v1");
         let error = client.manifest(&tag, None).await.unwrap_err();
+        let attack = format!("token server: {name}");
         says(&error, name, &["failed to fetch manifest", "no token from \"127.0.0.1\"", expected]);
+        if name != "503" {
+            refuses(&error, &attack, &[]);
+        }
         let (result, _) = stream(&client, &tag, &descriptor(&digest, SIZE)).await;
         says(&result.unwrap_err(), name, &["failed to fetch blob", expected]);
         assert!(registry.bytes_sent() < 32 << 20, "{name}: {}", registry.bytes_sent());
@@ -157,8 +161,38 @@ async fn a_challenge_that_cannot_be_followed_is_an_error() {
         registry.script(On::any("/v2/"), Times::Always, fault);
         let tag = reference(&registry, "team/app:v1");
         let error = client(quick(&registry)).manifest(&tag, None).await.unwrap_err();
-        says(&error, challenge, &[expected]);
+        refuses(&error, &format!("challenge {challenge:?}"), &[expected]);
     }
+}
+
+#[tokio::test]
+async fn credentials_go_to_no_token_server_of_strangers() {
+    let (registry, _) = registry(Asks::Nothing);
+    let stranger = FaultRegistry::start_at([127, 0, 0, 2].into());
+    stranger.asks(Asks::Token { password: true });
+    let challenge = format!("Bearer realm=\"http://{}/token\"", stranger.host());
+    let headers = vec![("WWW-Authenticate".to_owned(), challenge)];
+    registry.script(On::any("/v2/"), Times::Always, Fault::Answer { status: 401, headers, body: Vec::new() });
+    let tag = reference(&registry, "team/app:v1");
+    let dir = TempDir::new("stranger");
+    let mut config = quick(&registry);
+    config.credentials = credentials(&dir, &registry.host(), RIGHT);
+    let error = client(config.clone()).manifest(&tag, None).await.unwrap_err();
+    let expected = "it is no relative of \"127.0.0.1";
+    refuses(&error, "realm of a stranger who wants credentials", &["no token from \"127.0.0.2\"", expected]);
+    assert!(stranger.requests().is_empty(), "{:?}", stranger.requests());
+
+    // Those that are kept under its own name are for it.
+    let (file, auth) = (dir.join("both.json"), serde_json::json!({"auth": RIGHT}));
+    let auths = serde_json::json!({"auths": {registry.host(): {"auth": WRONG}, "127.0.0.2": auth}});
+    std::fs::write(&file, auths.to_string()).unwrap();
+    config.credentials = CredentialFiles::only(file);
+    let error = client(config).manifest(&tag, None).await.unwrap_err();
+    says(&error, "its own", &["refused even a new token"]);
+    let given: Vec<_> =
+        stranger.requests().iter().map(|seen| seen.header("authorization").to_owned()).collect();
+    assert!(given.iter().all(|given| given == &format!("Basic {RIGHT}")), "{given:?}");
+    assert!(!given.is_empty());
 }
 
 #[tokio::test]

@@ -55,7 +55,12 @@ async fn each_fault_of_a_blob_ends_in_an_error_that_names_it() {
         let client = client(quick(&registry));
         let (result, sunk) = stream(&client, &reference(&registry, "app"), &descriptor(&digest, SIZE)).await;
         let object = format!("failed to fetch blob {digest} from {:?}: ", registry.host());
-        says(&result.unwrap_err(), name, &[&object, expected]);
+        let error = result.unwrap_err();
+        says(&error, name, &[&object, expected]);
+        // What a good registry answers on a bad day is no attack.
+        if !name.starts_with(|c: char| c.is_ascii_digit()) && name != "not found" {
+            refuses(&error, &format!("layer: {name}"), &[]);
+        }
         assert!(sunk.len() <= sunk_max, "{name}: {} bytes in the sink", sunk.len());
         assert!(registry.bytes_sent() <= sent_max, "{name}: {} bytes sent", registry.bytes_sent());
     }
@@ -119,7 +124,7 @@ async fn a_registry_that_ignores_ranges_and_always_drops_is_given_up() {
     registry.script(On::get("/blobs/"), Times::Always, fault);
     let client = client(quick(&registry));
     let (result, sunk) = stream(&client, &reference(&registry, "app"), &descriptor(&digest, SIZE)).await;
-    says(&result.unwrap_err(), "no progress", &["tried"]);
+    refuses(&result.unwrap_err(), "layer that is cut and begins anew, for ever", &["tried"]);
     assert_eq!(sunk.len(), 1_000_000);
 }
 
@@ -134,7 +139,7 @@ async fn a_drip_is_as_good_as_a_stall() {
     config.retry.attempts = 1;
     let client = client(config);
     let (result, _) = stream(&client, &reference(&registry, "app"), &descriptor(&digest, SIZE)).await;
-    says(&result.unwrap_err(), "drip", &["fewer than 512 bytes a second came"]);
+    refuses(&result.unwrap_err(), "layer that drips", &["fewer than 512 bytes a second came"]);
 }
 
 #[tokio::test]
@@ -190,7 +195,7 @@ async fn a_small_blob_is_proven_and_bounded() {
 
     let asked = registry.requests().len();
     let error = client.small_blob(&reference, &descriptor(&digest, 9 << 20)).await.unwrap_err();
-    says(&error, "size", &["longer than 8388608 bytes"]);
+    says(&error, "size", &["longer than 2097152 bytes"]);
     assert_eq!(registry.requests().len(), asked, "what is too long is not asked for");
 }
 

@@ -18,6 +18,8 @@ use coracle_test_support::faults::FaultRegistry;
 use coracle_test_support::scratch::TempDir;
 use tokio::sync::mpsc;
 
+use crate::attacks::table::{self, Family};
+
 /// The patience of a client in these tests: enough for a loaded machine, short where a fault waits for its end.
 pub(super) const READ_TIMEOUT: Duration = Duration::from_millis(400);
 
@@ -80,6 +82,13 @@ pub(super) async fn stream(
         bytes
     };
     tokio::join!(client.stream_blob(reference, descriptor, 0, sink, |_| ()), collect)
+}
+
+/// The same of an attack, which then has a line in the table of all.
+#[track_caller]
+pub(super) fn refuses(error: &RegistryError, name: &str, fragments: &[&str]) {
+    says(error, name, fragments);
+    table::refused(Family::Registry, name, "registry client", &error.to_string(), None);
 }
 
 /// An error says what was tried, on what, where, and why.

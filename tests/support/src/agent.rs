@@ -154,7 +154,8 @@ impl Board {
     }
 
     fn end_workloads(&self) {
-        let place = self.dir.to_string_lossy().into_owned();
+        // With its slash: the name of another board may begin as this one's.
+        let place = format!("{}/", self.dir.display());
         // A supervisor that dies first cannot start its container again.
         for belongs in [is_supervisor, is_container] {
             let pids = processes().into_iter().filter(|pid| belongs(*pid, &place)).collect::<Vec<_>>();

@@ -15,6 +15,7 @@ pub struct Entry {
     mtime: u64,
     content: Vec<u8>,
     says: Option<u64>,
+    size_field: Option<[u8; 12]>,
     device: (u32, u32),
     pax: Vec<(Vec<u8>, Vec<u8>)>,
     broken_sum: bool,
@@ -32,6 +33,7 @@ impl Entry {
             mtime: 1_000_000_000,
             content: Vec::new(),
             says: None,
+            size_field: None,
             device: (0, 0),
             pax: Vec::new(),
             broken_sum: false,
@@ -63,6 +65,11 @@ impl Entry {
         Self { device: (major, minor), ..Self::of(kind, name) }
     }
 
+    /// Another type byte.
+    pub fn kind(self, kind: u8) -> Self {
+        Self { kind, ..self }
+    }
+
     /// Permission bits, and whatever else is put into the field.
     pub fn mode(self, mode: u32) -> Self {
         Self { mode, ..self }
@@ -81,6 +88,11 @@ impl Entry {
     /// A size field that differs from the content.
     pub fn says(self, size: u64) -> Self {
         Self { says: Some(size), ..self }
+    }
+
+    /// A size field of these bytes.
+    pub fn size_field(self, field: [u8; 12]) -> Self {
+        Self { size_field: Some(field), ..self }
     }
 
     /// A PAX record before the entry.
@@ -126,6 +138,9 @@ impl Entry {
         put(108, 8, &number(self.owner.0, 8));
         put(116, 8, &number(self.owner.1, 8));
         put(124, 12, &number(self.says.unwrap_or(self.content.len() as u64), 12));
+        if let Some(field) = &self.size_field {
+            put(124, 12, field);
+        }
         put(136, 12, &number(self.mtime, 12));
         put(148, 8, b"        ");
         put(156, 1, &[self.kind]);

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::{Ends, FETCH, INDEX, MANIFEST, Row, broken, document, good, row};
 use crate::agent::bench::idle;
+use crate::attacks::table::Family;
 use coracle_test_support::faults::{Asks, Fault, Times};
 
 pub(super) fn rows() -> Vec<Row> {
@@ -18,7 +19,8 @@ pub(super) fn rows() -> Vec<Row> {
                 broken(registry, "", Times::Always, Fault::Answer { status: 401, headers, body: vec![] });
             },
             Ends::Failed("AUTH", &[FETCH, "refused even a new token"]),
-        ),
+        )
+        .attack(Family::Registry),
         row(
             "429 with Retry-After",
             |registry| broken(registry, "manifests", Times::Always, Fault::retry_after(429, 0)),
@@ -38,12 +40,14 @@ pub(super) fn rows() -> Vec<Row> {
             "truncated manifest",
             |registry| broken(registry, "manifests", Times::Always, Fault::Truncate { after: 10 }),
             Ends::Failed("PULL", &[FETCH, "connection failed"]),
-        ),
+        )
+        .attack(Family::Registry),
         row(
             "endless manifest",
             |registry| broken(registry, "manifests", Times::Always, Fault::Endless { status: 200 }),
             Ends::Failed("DIGEST", &[FETCH, "longer than 4194304 bytes"]),
-        ),
+        )
+        .attack(Family::Registry),
         row(
             "redirect to nowhere",
             |registry| broken(registry, "manifests", Times::Always, Fault::status(307)),
@@ -58,12 +62,14 @@ pub(super) fn rows() -> Vec<Row> {
                 registry.put_index("bad/app", "2", &[(MANIFEST, &digest, platform)]);
             },
             Ends::Failed("PLATFORM", &["{}/bad/app:2", "linux/s390x", "linux/amd64"]),
-        ),
+        )
+        .attack(Family::Manifest),
         row(
             "both shapes",
             |registry| document(registry, INDEX, &json!({"schemaVersion": 2, "manifests": [], "layers": []})),
             Ends::Failed("RESOLVE", &["image {}/bad/app:2 cannot be used", "CVE-2021-41190"]),
-        ),
+        )
+        .attack(Family::Manifest),
         row(
             "schema 1",
             |registry| {
@@ -71,6 +77,7 @@ pub(super) fn rows() -> Vec<Row> {
                 document(registry, kind, &json!({"schemaVersion": 1, "fsLayers": [], "history": []}));
             },
             Ends::Failed("RESOLVE", &["image {}/bad/app:2 cannot be used", "schema 1"]),
-        ),
+        )
+        .attack(Family::Manifest),
     ]
 }

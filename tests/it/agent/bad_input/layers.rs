@@ -1,6 +1,7 @@
 //! Layers that are not what they should be, or do not come.
 
 use super::{BLOB, Ends, Row, broken, good, longest, row, second, with_layer};
+use crate::attacks::table::Family;
 use coracle_test_support::archive::{Entry, archive};
 use coracle_test_support::faults::{Fault, Times};
 use coracle_test_support::images::layer::sha256;
@@ -12,7 +13,8 @@ pub(super) fn rows() -> Vec<Row> {
             "truncated layer",
             |registry| broken(registry, &longest(), Times::Always, Fault::Truncate { after: 0 }),
             Ends::Failed("PULL", &[BLOB, "from \"{}\": ", "tried 5 times"]),
-        ),
+        )
+        .attack(Family::Registry),
         row(
             "stalled layer",
             |registry| broken(registry, &longest(), Times::Always, Fault::Stall { after: 1000 }),
@@ -26,7 +28,8 @@ pub(super) fn rows() -> Vec<Row> {
                 registry.put_blob_as(&layer.digest, &vec![7; layer.bytes.len()]);
             },
             Ends::Failed("DIGEST", &["failed to store {}/bad/app:2", "blob sha256:", "has digest"]),
-        ),
+        )
+        .attack(Family::Registry),
         row(
             "layer with another digest that unpacks",
             |registry| {
@@ -38,7 +41,8 @@ pub(super) fn rows() -> Vec<Row> {
                 registry.put_blob_as(&layer.digest, &bytes);
             },
             Ends::Failed("DIGEST", &["failed to store {}/bad/app:2", "sha256:"]),
-        ),
+        )
+        .attack(Family::Registry),
         row(
             "layer that is not what its config says",
             |registry| {
@@ -47,7 +51,8 @@ pub(super) fn rows() -> Vec<Row> {
                 with_layer(registry, layer);
             },
             Ends::Failed("DIGEST", &["failed to store {}/bad/app:2", "sha256:"]),
-        ),
+        )
+        .attack(Family::Manifest),
         row(
             "layer of another size",
             |registry| {
@@ -55,12 +60,14 @@ pub(super) fn rows() -> Vec<Row> {
                 broken(registry, &longest(), Times::Always, fault);
             },
             Ends::Failed("DIGEST", &[BLOB, "from \"{}\": ", "announced"]),
-        ),
+        )
+        .attack(Family::Registry),
         row(
             "endless layer",
             |registry| broken(registry, &longest(), Times::Always, Fault::Endless { status: 206 }),
             Ends::Failed("DIGEST", &[BLOB, "from \"{}\": ", "the answer is longer than"]),
-        ),
+        )
+        .attack(Family::Registry),
         row(
             "layer that climbs out",
             |registry| {
@@ -68,7 +75,8 @@ pub(super) fn rows() -> Vec<Row> {
                 with_layer(registry, Layer::pack(&bytes, Packing::Gzip).unwrap());
             },
             Ends::Failed("UNPACK", &["failed to store {}/bad/app:2", "../../../outside"]),
-        ),
+        )
+        .attack(Family::Archive),
         row(
             "layer cut twice",
             |registry| broken(registry, &longest(), Times::Next(2), Fault::Truncate { after: 50_000 }),

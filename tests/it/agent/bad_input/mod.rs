@@ -13,7 +13,10 @@ use super::document::{Desired, site};
 use coracle_test_support::broker::Broker;
 use coracle_test_support::faults::{Fault, FaultRegistry, On, Times};
 use coracle_test_support::images::{Image, Layer, Packing};
+use coracle_test_support::measure;
 use coracle_test_support::process::eventually;
+
+use crate::attacks::table::{self, Family};
 
 /// Boards at a time: their waiting costs nothing, their containers do.
 const AT_A_TIME: usize = 6;
@@ -35,10 +38,18 @@ struct Row {
     /// What the registry serves as `bad/app:2`.
     prepare: fn(&FaultRegistry),
     ends: Ends,
+    /// Where it stands in the table of attacks; some are only misfortunes.
+    attack: Option<Family>,
 }
 
 fn row(name: &'static str, prepare: fn(&FaultRegistry), ends: Ends) -> Row {
-    Row { name, prepare, ends }
+    Row { name, prepare, ends, attack: None }
+}
+
+impl Row {
+    fn attack(self, family: Family) -> Self {
+        Self { attack: Some(family), ..self }
+    }
 }
 
 /// An image with a layer of its own that is long enough to break off in.
@@ -133,6 +144,11 @@ fn check(broker: &Broker, device: &str, row: &Row) {
             assert_eq!((&error["project"], &error["service"]), (&json!("site"), &json!("web")), "{name}");
             let state = bench.until_state(2, "FAILED");
             assert_eq!(&state["deployment"]["error"], error, "{name}");
+            if let Some(family) = row.attack {
+                let peak = measure::peak_kib(bench.board.agent().unwrap().pid()).unwrap();
+                assert!(peak <= table::peak_max_kib(), "{name}: {peak} KiB");
+                table::refused(family, name, code, message, Some(peak));
+            }
         }
         Ends::Waits => {
             let faulty = |path: &str| path.contains("/bad/app/");

@@ -19,6 +19,9 @@ const LOOK: Duration = Duration::from_millis(50);
 /// An endless body ends here, so that a broken client does not fill the machine.
 const ENDLESS_BYTES_MAX: u64 = 1 << 30;
 
+/// Bytes of a made body that go out at once.
+const PIECE_BYTES: usize = 64 << 10;
+
 trait Stream: Read + Write {}
 impl<T: Read + Write> Stream for T {}
 
@@ -29,6 +32,8 @@ struct Answer {
     body: Vec<u8>,
     ending: Ending,
 }
+
+type Make = fn(&mut dyn Write) -> io::Result<()>;
 
 /// What becomes of the connection.
 enum Ending {
@@ -43,6 +48,10 @@ enum Ending {
     Endless,
     /// The body in chunks, without its length, and the connection closed.
     Chunked,
+    /// A body of this length, which this writes.
+    Made(u64, Make),
+    /// The body so often, without any head.
+    Raw(u32),
 }
 
 pub(super) fn serve(shared: &Shared, stream: TcpStream, tls: Option<Tls>) {
@@ -129,6 +138,10 @@ fn answer(shared: &Shared, seen: &Seen) -> Answer {
             right
         }
         Some(Fault::Body(body)) => Answer { body, ..right },
+        Some(Fault::Made { status, length, write }) => {
+            Answer { status, ending: Ending::Made(length, write), ..plain(status, b"") }
+        }
+        Some(Fault::Raw { bytes, times }) => Answer { ending: Ending::Raw(times), ..plain(0, &bytes) },
         Some(Fault::Endless { status }) => Answer { status, ending: Ending::Endless, ..right },
     }
 }
@@ -212,6 +225,12 @@ fn token(shared: &Shared, seen: &Seen) -> Answer {
 
 /// Whether the connection may go on.
 fn write(shared: &Shared, stream: &mut Box<dyn Stream>, answer: &Answer, bodyless: bool) -> io::Result<bool> {
+    if let Ending::Raw(times) = answer.ending {
+        for _ in 0..times {
+            send(shared, stream, &answer.body)?;
+        }
+        return Ok(false);
+    }
     let mut head = format!("HTTP/1.1 {} Said\r\n", answer.status);
     let chunked = matches!(answer.ending, Ending::Endless | Ending::Chunked);
     for (name, value) in &answer.headers {
@@ -220,7 +239,13 @@ fn write(shared: &Shared, stream: &mut Box<dyn Stream>, answer: &Answer, bodyles
     head += &match chunked {
         true => "Transfer-Encoding: chunked\r\n\r\n".to_owned(),
         false if answer.headers.contains_key("Content-Length") => "\r\n".to_owned(),
-        false => format!("Content-Length: {}\r\n\r\n", answer.body.len()),
+        false => {
+            let length = match answer.ending {
+                Ending::Made(length, _) => length,
+                _ => answer.body.len() as u64,
+            };
+            format!("Content-Length: {length}\r\n\r\n")
+        }
     };
     stream.write_all(head.as_bytes())?;
     if bodyless {
@@ -260,12 +285,45 @@ fn write(shared: &Shared, stream: &mut Box<dyn Stream>, answer: &Answer, bodyles
             }
             Ok(false)
         }
+        Ending::Made(_, write) => {
+            let mut counted = Counted { shared, stream, left: Vec::with_capacity(PIECE_BYTES) };
+            write(&mut counted)?;
+            counted.flush().map(|()| false)
+        }
+        // Written above, without a head.
+        Ending::Raw(_) => Ok(false),
         Ending::Chunked => {
             chunk(shared, stream, &answer.body)?;
             stream.write_all(b"0\r\n\r\n")?;
             stream.flush()?;
             Ok(true)
         }
+    }
+}
+
+/// What a made body is written to: pieces, counted.
+struct Counted<'a> {
+    shared: &'a Shared,
+    stream: &'a mut Box<dyn Stream>,
+    left: Vec<u8>,
+}
+
+impl Write for Counted<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.shared.stopping.load(Ordering::SeqCst) {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        self.left.extend_from_slice(bytes);
+        if self.left.len() >= PIECE_BYTES {
+            self.flush()?;
+        }
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        send(self.shared, self.stream, &self.left)?;
+        self.left.clear();
+        Ok(())
     }
 }
 

@@ -13,7 +13,7 @@ mod http;
 mod script;
 
 use std::collections::BTreeMap;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -89,17 +89,22 @@ pub struct FaultRegistry {
 impl FaultRegistry {
     /// Starts over plain HTTP on a free loopback port.
     pub fn start() -> Self {
-        Self::start_with(None)
+        Self::start_at([127, 0, 0, 1].into())
+    }
+
+    /// The same on another address of this machine.
+    pub fn start_at(address: IpAddr) -> Self {
+        Self::start_with(address, None)
     }
 
     /// Starts with TLS; `settings` are made by [`tls_settings`].
     #[cfg(feature = "protocols")]
     pub fn start_tls(settings: Arc<rustls::ServerConfig>) -> Self {
-        Self::start_with(Some(settings))
+        Self::start_with([127, 0, 0, 1].into(), Some(settings))
     }
 
-    fn start_with(tls: Option<http::Tls>) -> Self {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).expect("a loopback port");
+    fn start_with(address: IpAddr, tls: Option<http::Tls>) -> Self {
+        let listener = TcpListener::bind((address, 0)).expect("a free port");
         let shared = Arc::new(Shared {
             address: listener.local_addr().expect("a bound address"),
             scheme: if tls.is_some() { "https" } else { "http" },
@@ -124,7 +129,7 @@ impl FaultRegistry {
         Self { shared, acceptor: Some(acceptor) }
     }
 
-    /// `127.0.0.1:PORT`: the registry part of its references.
+    /// `127.0.0.1:PORT`, or the other address: the registry part of its references.
     pub fn host(&self) -> String {
         self.shared.address.to_string()
     }
@@ -166,6 +171,13 @@ impl FaultRegistry {
             content.manifests.insert(key, (media_type.to_owned(), bytes.to_vec()));
         }
         digest
+    }
+
+    /// Stores a manifest under a tag or a digest that need not be its own.
+    pub fn put_manifest_as(&self, repository: &str, name: &str, media_type: &str, bytes: &[u8]) {
+        let mut content = self.shared.content.lock().expect("content");
+        let key = (repository.to_owned(), name.to_owned());
+        content.manifests.insert(key, (media_type.to_owned(), bytes.to_vec()));
     }
 
     /// Stores an image with its config, layers and manifest; hands back the manifest's digest.

@@ -80,6 +80,22 @@ pub enum Fault {
     },
     /// Another body in place of the right one, with its length.
     Body(Vec<u8>),
+    /// A body that is made while it goes out, under an announced length.
+    Made {
+        /// The HTTP status.
+        status: u16,
+        /// Its bytes.
+        length: u64,
+        /// Writes them; whatever it does, the connection ends after it.
+        write: fn(&mut dyn std::io::Write) -> std::io::Result<()>,
+    },
+    /// These bytes in place of a whole answer, head included, and then the connection ends.
+    Raw {
+        /// What goes out.
+        bytes: Vec<u8>,
+        /// How often.
+        times: u32,
+    },
     /// A body that does not end.
     Endless {
         /// The HTTP status.
