@@ -18,6 +18,9 @@ pub const INDEX_ENTRIES_MAX: usize = 1024;
 pub const INDEX_DEPTH_MAX: usize = 4;
 /// Bytes of one desired-state envelope as it comes from the broker.
 pub const DESIRED_BYTES_MAX: usize = 32 << 10;
+/// How far a document's `gen` may lie above the accepted one of its scope. Milliseconds since 1970 fit as a first one,
+/// and no thief of a key comes near the end of the numbers, where an honest document would have none left.
+pub const GENERATION_STEP_MAX: u64 = 1 << 41;
 /// Bytes of one trust envelope: 32 keys of 200 bytes, twice in base64 and JSON, and 16 signatures.
 pub const TRUST_BYTES_MAX: usize = 32 << 10;
 /// Trust documents that may follow the image's; a new image begins anew, and nobody changes keys so often.

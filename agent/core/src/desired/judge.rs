@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::{Desired, Scope, Tags};
 use crate::fault::{Code, Fault};
+use crate::fields::schema;
 use crate::ident::{DeviceId, GroupName};
+use crate::limits::GENERATION_STEP_MAX;
 use crate::oci::{Digest, Platform};
 use crate::time::Timestamp;
 use crate::trust::{Envelope, Kind, Policy, Verified};
@@ -132,6 +134,11 @@ fn judge(desired: Verified<Desired>, facts: &Facts<'_>) -> Result<Received, Faul
             return Err(Fault::new(Code::Equivocation, &message));
         }
         Order::Fresh => {}
+    }
+    let before = facts.accepted.get(scope).map_or(0, |accepted| accepted.number);
+    if number.saturating_sub(before) > GENERATION_STEP_MAX {
+        let rule = format!("is more than {GENERATION_STEP_MAX} above {before}, the accepted one of {scope}");
+        return Err(schema("gen", &rule));
     }
     in_time(&desired, &facts.clock)?;
     desired.requires.met(facts.agent, facts.platforms)?;

@@ -100,6 +100,21 @@ fn a_document_is_judged_in_the_order_of_the_contract() {
     check_receive(&with("/requires/platform", json!(["linux/arm64/v9"])), &[], now, Err(Code::Platform));
 }
 
+/// Whoever stole a key must not leave the scope without a number for the document that comes after.
+#[test]
+fn the_numbers_of_a_scope_cannot_be_used_up() {
+    let now = 1_789_000_100;
+    let step = crate::limits::GENERATION_STEP_MAX;
+    let numbered = |number: u64| with("/gen", number.into());
+    check_receive(&numbered(step), &[], now, Ok("fresh"));
+    check_receive(&numbered(1_789_000_100_000), &[("g/canary", 42, 3)], now, Ok("fresh"));
+    check_receive(&numbered(42 + step), &[("g/canary", 42, 3)], now, Ok("fresh"));
+    check_receive(&numbered(43 + step), &[("g/canary", 42, 3)], now, Err(Code::Schema));
+    check_receive(&numbered(43 + step), &[("d/board-1", 43, 0)], now, Err(Code::Schema));
+    check_receive(&numbered(u64::MAX), &[], now, Err(Code::Schema));
+    check_receive(&numbered(u64::MAX), &[("g/canary", u64::MAX - 1, 0)], now, Ok("fresh"));
+}
+
 #[test]
 fn time_is_the_newest_that_can_be_believed() {
     let clock = |synced: Option<u64>, built, newest| Clock {
