@@ -1,5 +1,7 @@
 //! The session with the broker, in both protocols, against a real mosquitto.
 
+mod broken;
+
 use std::fs;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -108,9 +110,13 @@ fn said(what: &'static str) -> PresenceDocument {
 }
 
 fn config(broker: &Broker, protocol: Protocol) -> ChannelConfig {
+    config_at(broker.port(), protocol)
+}
+
+fn config_at(port: u16, protocol: Protocol) -> ChannelConfig {
     ChannelConfig {
         host: "127.0.0.1".into(),
-        port: broker.port(),
+        port,
         tls: None,
         protocol,
         client_id: "board".into(),

@@ -9,6 +9,7 @@ mod v5;
 use std::sync::Arc;
 use std::time::Duration;
 
+use coracle_core::limits::MESSAGE_CHARS_MAX;
 use coracle_core::retry::Loss;
 use rustls::ClientConfig;
 use tokio::sync::mpsc;
@@ -52,8 +53,10 @@ pub(super) struct Lost {
 }
 
 impl Lost {
-    pub(super) fn new(loss: Loss, cause: impl Into<String>) -> Self {
-        Self { loss, cause: cause.into() }
+    /// Libraries put what the broker sent into their words: only so much of it, on one line, reaches a log.
+    pub(super) fn new(loss: Loss, cause: impl AsRef<str>) -> Self {
+        let shown = cause.as_ref().chars().take(MESSAGE_CHARS_MAX);
+        Self { loss, cause: shown.map(|c| if c.is_control() { ' ' } else { c }).collect() }
     }
 }
 
