@@ -16,6 +16,7 @@ mod registry;
 mod resume;
 mod run;
 mod scrub;
+mod smuggled;
 mod store;
 mod trust;
 mod unpack;

@@ -46,7 +46,7 @@ pub(crate) fn ingest(store: &Store, spec: &LayerSpec, blob: &[u8]) -> Result<Ing
 }
 
 /// Unpacks a bare archive both ways of finding parents, and checks that they agree.
-fn unpacked(tar: &[u8]) -> (TempDir, BTreeMap<PathBuf, Look>) {
+pub(crate) fn unpacked(tar: &[u8]) -> (TempDir, BTreeMap<PathBuf, Look>) {
     let (by_kernel, by_walk) = (TempDir::new("unpack"), TempDir::new("unpack"));
     into(&by_kernel, tar, Resolver::Kernel).unwrap();
     into(&by_walk, tar, Resolver::Walk).unwrap();

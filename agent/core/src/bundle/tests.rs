@@ -212,6 +212,7 @@ fn another_user_than_root_has_capabilities_as_a_bound_only() {
 fn the_kernels_own_mounts_are_dockers() {
     mount(nothing, "/proc", ("proc", "proc", &["nosuid", "noexec", "nodev"]));
     mount(nothing, "/sys", ("sysfs", "sysfs", &["nosuid", "noexec", "nodev", "ro"]));
+    mount(nothing, "/dev", ("tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]));
     let shm = &["nosuid", "noexec", "nodev", "mode=1777", "size=67108864"];
     mount(nothing, "/dev/shm", ("tmpfs", "shm", shm));
     let cgroup = &["nosuid", "noexec", "nodev", "relatime", "ro"];
@@ -341,6 +342,33 @@ fn the_network_is_a_namespace_of_its_own_unless_it_is_the_boards() {
     check(none, "/linux/namespaces", &kinds(&["pid", "ipc", "uts", "mount", "cgroup", "network"]));
     let sysctl = |c: &mut Case| c.service.sysctls = [("kernel.msgmax".to_owned(), "9".to_owned())].into();
     check(sysctl, "/linux/sysctl", &json!({ "kernel.msgmax": "9" }));
+}
+
+/// What has led runtimes and engines astray: labels that became settings of the runtime (`run.oci.handler`), volumes with
+/// paths of the board, and names without a value, which took the value from the engine's own environment.
+#[test]
+fn what_an_image_says_beyond_its_process_is_not_in_the_bundle() {
+    let image = json!({
+        "os": "linux", "architecture": "amd64", "rootfs": { "type": "layers", "diff_ids": [] },
+        "config": {
+            "Entrypoint": ["/entry"], "Env": ["A=image", "PLANTED_NAME", "*", ""],
+            "Labels": {
+                "run.oci.handler": "planted-krun", "run.oci.hooks.stdout": "planted-hook",
+                "io.podman.annotations.checkpoint.runtime.name": "planted-restore",
+            },
+            "Volumes": { "/../../../../planted/etc": {}, "/planted": {} },
+        },
+    });
+    let parsed = crate::oci::config::ImageConfig::parse(image.to_string().as_bytes()).unwrap();
+    let mut case = Case::new();
+    case.exec = parsed.exec;
+    let config = case.config().unwrap();
+    assert!(!config.to_string().to_lowercase().contains("planted"), "{config}");
+    assert_eq!(config["annotations"], json!({ "coracle.workload": "shop.web" }));
+    for variable in config["process"]["env"].as_array().unwrap() {
+        assert!(variable.as_str().unwrap().find('=') > Some(0), "{variable}");
+    }
+    assert_eq!(config["hooks"], Value::Null);
 }
 
 const PASSWD: &str = "root:x:0:0:root:/root:/bin/sh\n\nbroken\nweb:x:101:101:web:/srv:/bin/sh\n\
