@@ -1,5 +1,7 @@
 //! `coracle agent`: the loop with everything it joins. What is missing on the board is said and done without.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
 
 use coracle_host::channel::Channel;
@@ -25,6 +27,8 @@ use crate::{local, restarts, trust};
 
 /// Answers of workers that may wait for the loop.
 const ANSWERS: usize = 8;
+/// Bundles hold environments, and these hold secrets.
+const RUN_DIR_MODE: u32 = 0o700;
 
 /// Runs the agent until it is asked to end.
 pub(crate) fn agent(settings: Settings) -> Result<Exit, Failure> {
@@ -46,7 +50,8 @@ async fn run(settings: Settings) -> Result<Exit, Failure> {
         events::lacking("leftovers of an earlier run were not removed", &chain(&error));
     }
     // Before the first workload makes its place there: people at the board may ask for the state at once.
-    if let Err(error) = std::fs::create_dir_all(&settings.run_dir) {
+    let made = DirBuilder::new().recursive(true).mode(RUN_DIR_MODE).create(&settings.run_dir);
+    if let Err(error) = made {
         events::lacking("the run directory cannot be made", &error.to_string());
     }
     let opened =

@@ -23,6 +23,8 @@ use std::process::ExitCode;
 pub(crate) use coracle_host::console::exit;
 
 fn main() -> ExitCode {
+    // Where it cannot be done there is no /proc either, and without that no container starts.
+    let _ = coracle_host::process::keep_descriptors_back();
     // A shim is made before anything else exists: no thread, no async runtime, no configuration.
     let mut words = std::env::args_os().skip(1);
     match words.next() {

@@ -3,10 +3,10 @@
 //! Invariant: a volume is either empty or was filled whole; a power cut while filling leaves it empty.
 
 use std::ffi::OsString;
-use std::fs::{self, File};
+use std::fs::{self, DirBuilder, File};
 use std::io;
 use std::os::fd::AsRawFd as _;
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown, lchown, symlink};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, PermissionsExt as _, chown, lchown, symlink};
 use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
@@ -17,6 +17,9 @@ use crate::files;
 
 /// Directories within each other that are copied; an image deeper than this is not filled in.
 const DEPTH_MAX: usize = 64;
+
+/// Of the directory of all volumes.
+const FOLDER_MODE: u32 = 0o700;
 
 /// Beginning of the name under which a volume is filled.
 const FILLING_PREFIX: &str = ".filling-";
@@ -36,6 +39,9 @@ pub struct VolumeError {
 /// [`VolumeError`] with the file system's answer.
 pub fn make(volume: &Path) -> Result<(), VolumeError> {
     let fail = |cause| VolumeError { attempt: "make", volume: volume.to_owned(), cause };
+    // What workloads keep there is closed to other people of the board, whatever the modes within.
+    let folder = volume.parent().ok_or_else(|| fail(io::ErrorKind::InvalidInput.into()))?;
+    DirBuilder::new().recursive(true).mode(FOLDER_MODE).create(folder).map_err(fail)?;
     fs::create_dir_all(volume).map_err(fail)
 }
 

@@ -9,3 +9,4 @@ mod limits;
 mod streams;
 mod units;
 mod view;
+mod wounds;

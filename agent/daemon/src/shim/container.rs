@@ -8,13 +8,13 @@ use std::time::{Duration, Instant};
 
 use coracle_host::cgroup::MemoryGroup;
 use coracle_host::mounts::{Changes, Overlay};
-use coracle_host::runtime::{Creation, Runtime, Streams};
+use coracle_host::runtime::{Creation, Runtime, Streams, probe};
 use coracle_host::supervise::{Console, Place, Stream, Unit};
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::{Pid, pipe2};
 
 use super::error::{ShimError, system};
-use super::{bundle, files, sources};
+use super::{bundle, files, root, sources};
 
 /// What a terminal may take to arrive: the runtime sends it before it ends.
 const CONSOLE_MAX: Duration = Duration::from_secs(10);
@@ -47,6 +47,7 @@ impl Frame {
         runtime: Runtime,
         group: Option<&str>,
     ) -> Result<Self, ShimError> {
+        refuse_escapes(&unit.runtime)?;
         let service = &unit.workload.service;
         files::write(place, service, unit.id.service.as_str())?;
         let sources = sources::resolve(&unit)?;
@@ -72,6 +73,8 @@ impl Frame {
 
     /// Makes a container and starts its process.
     pub(super) fn start(&self) -> Result<Container, ShimError> {
+        // Each time: what runs in it may have changed it.
+        root::check(&self.place.join("rootfs"))?;
         let name = self.name();
         let service = &self.unit.workload.service;
         let (theirs, mut ours) = if service.tty {
@@ -120,6 +123,12 @@ impl Frame {
         let outputs = std::mem::take(&mut ours.outputs);
         Ok(Container { pid: Pid::from_raw(pid), since, memory, outputs, input: ours.input.take() })
     }
+}
+
+/// Refuses a runtime that containers are known to get out of. No crun is, and asking it would cost each start a process.
+fn refuse_escapes(program: &Path) -> Result<(), ShimError> {
+    let is_crun = program.file_name().is_some_and(|name| name.as_encoded_bytes().starts_with(b"crun"));
+    if is_crun { Ok(()) } else { Ok(probe(program).map(drop)?) }
 }
 
 /// The shim's ends of a container's streams.

@@ -25,6 +25,8 @@ pub(crate) enum ShimError {
     MissingSource(PathBuf),
     #[error("bind source {given:?} leads to {real:?}, which this board does not allow (allow.binds)")]
     Elsewhere { given: PathBuf, real: PathBuf },
+    #[error("/{0} of its root is no directory: containers have the kernel's own files there")]
+    Place(&'static str),
     #[error("the root cannot be mounted")]
     Mount(#[from] MountError),
     #[error(transparent)]
@@ -52,11 +54,16 @@ impl ShimError {
         match self {
             Self::System { .. } | Self::Volume(_) | Self::Profile(_) => true,
             Self::Mount(error) => matches!(error.cause(), mounts::Cause::System(_) | mounts::Cause::Stacked),
-            Self::Runtime(error) => error.retry() || matches!(error.cause(), runtime::Cause::Missing(_)),
+            Self::Runtime(error) => {
+                let lacking =
+                    matches!(error.cause(), runtime::Cause::Missing(_) | runtime::Cause::TooOld { .. });
+                lacking || error.retry()
+            }
             Self::Taken
             | Self::NoUnit
             | Self::MissingSource(_)
             | Self::Elsewhere { .. }
+            | Self::Place(_)
             | Self::User(_)
             | Self::Filter(_)
             | Self::Bundle(_)
@@ -98,5 +105,6 @@ mod tests {
         check(system("scratch")(io::Error::from(io::ErrorKind::StorageFull)), true);
         check(runtime::probe(std::path::Path::new("/nowhere/crun")).unwrap_err(), true);
         check(ShimError::MissingSource("/data".into()), false);
+        check(ShimError::Place("dev"), false);
     }
 }

@@ -19,6 +19,7 @@ mod error;
 mod files;
 mod probe;
 mod relay;
+mod root;
 mod sources;
 mod unit;
 mod watch;

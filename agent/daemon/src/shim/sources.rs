@@ -1,7 +1,8 @@
 //! What a workload mounts from the board: bind sources, named volumes, and the places they appear at.
 
-use std::fs;
+use std::fs::{self, DirBuilder};
 use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use coracle_core::allowance::{Place, Places};
@@ -15,6 +16,8 @@ use super::error::{ShimError, system};
 /// Names which settings and bytes the kept changes belong to.
 const OWNER: &str = "owner";
 const OWNER_MODE: u32 = 0o600;
+/// A workload may make programs there that run as root for whoever starts them: nobody else of the board gets in.
+const SCRATCH_MODE: u32 = 0o700;
 
 /// The source on the board of each of the service's mounts, in their order; nothing for memory.
 pub(super) fn resolve(unit: &Unit) -> Result<Vec<Option<PathBuf>>, ShimError> {
@@ -98,7 +101,8 @@ pub(super) fn fresh_scratch(unit: &Unit) -> Result<(), ShimError> {
         }
         _ => {}
     }
-    fs::create_dir_all(scratch).map_err(system(scratch.display()))?;
+    let made = DirBuilder::new().recursive(true).mode(SCRATCH_MODE).create(scratch);
+    made.map_err(system(scratch.display()))?;
     // Durable: were it empty after a power cut, all that the workload has changed would be dropped.
     files::write_durable(&scratch.join(OWNER), owner.as_bytes(), OWNER_MODE)
         .map_err(system(scratch.display()))

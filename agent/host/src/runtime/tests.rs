@@ -44,6 +44,15 @@ fn a_runc_with_known_escapes_is_refused_and_newer_ones_are_taken() {
 }
 
 #[test]
+fn the_service_managers_socket_is_kept_from_what_runs() {
+    let runtime = Runtime::new(Path::new("crun"), Path::new("/run/root"), Path::new("/run/log"));
+    for word in ["create", "start", "exec"] {
+        let command = runtime.command(word);
+        assert!(command.get_envs().any(|(name, value)| name == "NOTIFY_SOCKET" && value.is_none()), "{word}");
+    }
+}
+
+#[test]
 fn complaints_are_taken_from_the_log_and_bounded() {
     let line =
         |level: &str, msg: &str| format!("{{\"msg\":\"{msg}\",\"level\":\"{level}\",\"time\":\"t\"}}\n");

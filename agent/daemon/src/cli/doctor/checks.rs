@@ -16,6 +16,9 @@ const FREE_BYTES_LEAST: u64 = 64 << 20;
 const FREE_BYTES_GOOD: u64 = 256 << 20;
 /// The oldest runc without the escapes by masked paths of November 2025 (CVE-2025-31133 and two more).
 const RUNC_LEAST: [u32; 3] = [1, 2, 8];
+/// The oldest crun whose executed processes inherit no capabilities (CVE-2022-27650). Later ones mend what our bundles
+/// do not ask for: agent/docs/security.md tells.
+const CRUN_LEAST: [u32; 3] = [1, 4, 4];
 
 pub(super) fn all(facts: &Facts) -> Vec<Finding> {
     let mut findings = vec![
@@ -201,7 +204,11 @@ fn runtime(facts: &Facts) -> Finding {
     let numbers = line.rsplit(' ').next().unwrap_or_default();
     let numbers: Vec<u32> = numbers.split(['.', '-', '+', '~']).map_while(|part| part.parse().ok()).collect();
     if line.starts_with("runc ") && numbers.as_slice() < RUNC_LEAST.as_slice() {
-        let remedy = "update to runc 1.2.8, 1.3.3 or newer: older ones let a container out (CVE-2025-31133)";
+        let remedy = "update to runc 1.2.8, 1.3.3 or newer: older ones let a container out (CVE-2025-31133), and no workload is started with them";
+        return Finding::fail(name, line, remedy);
+    }
+    if line.starts_with("crun ") && numbers.as_slice() < CRUN_LEAST.as_slice() {
+        let remedy = "update to crun 1.4.4 or newer: older ones hand capabilities on (CVE-2022-27650)";
         return Finding::warn(name, line, remedy);
     }
     Finding::ok(name, line)

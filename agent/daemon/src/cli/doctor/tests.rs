@@ -97,7 +97,9 @@ fn each_fault_is_found_alone_and_comes_with_what_to_do() {
         it.cgroups = Layout::Unified { missing: vec!["memory"] }
     });
     check("runtime", Fail, "install crun", |it| it.runtime_version = Err("not found".to_owned()));
-    check("runtime", Warn, "1.2.8", |it| it.runtime_version = Ok("runc version 1.1.5+ds1".to_owned()));
+    check("runtime", Fail, "1.2.8", |it| it.runtime_version = Ok("runc version 1.1.5+ds1".to_owned()));
+    check("runtime", Warn, "1.4.4", |it| it.runtime_version = Ok("crun version 1.4.3".to_owned()));
+    check("runtime", Warn, "1.4.4", |it| it.runtime_version = Ok("crun version 0.17".to_owned()));
     check("state-dir", Fail, "in memory", |it| it.space = space(4 << 30, Keeping::Memory));
     check("state-dir", Fail, "overlay", |it| it.space = space(4 << 30, Keeping::Overlay));
     check("state-dir", Fail, "writable", |it| it.space = space(4 << 30, Keeping::ReadOnly));
@@ -117,8 +119,14 @@ fn each_fault_is_found_alone_and_comes_with_what_to_do() {
 }
 
 #[test]
-fn newer_runc_and_any_crun_are_good() {
-    for line in ["runc version 1.2.8", "runc version 1.3.3", "runc version 1.10.0", "crun version 1.8.1"] {
+fn newer_runtimes_are_good() {
+    for line in [
+        "runc version 1.2.8",
+        "runc version 1.3.3",
+        "runc version 1.10.0",
+        "crun version 1.8.1",
+        "crun version 1.5",
+    ] {
         let facts = Facts { runtime_version: Ok(line.to_owned()), ..sound() };
         assert!(examine(&facts).iter().all(|finding| finding.verdict == Verdict::Ok), "{line}");
     }
