@@ -5,3 +5,4 @@ mod markdown;
 mod shape;
 mod tree;
 mod words;
+mod wounds;
