@@ -6,7 +6,7 @@
 
 mod file;
 
-use std::ffi::{CString, OsStr};
+use std::ffi::OsStr;
 use std::fs;
 use std::io::Read;
 use std::os::fd::{AsFd as _, AsRawFd as _, BorrowedFd, OwnedFd};
@@ -32,7 +32,7 @@ use super::error::{Refusal, Result, UnpackError};
 use super::keep::Keeper;
 use super::pax::FileTime;
 use super::resolve::{DIRECTORY, Missing, Resolver};
-use super::xattr::{self, Fate, Object};
+use super::xattr::{self, Object};
 use super::{Devices, Target};
 
 /// What was written.
@@ -322,7 +322,7 @@ impl<'a> Tree<'a> {
                 fchmodat(here, name, mode, FchmodatFlags::FollowSymlink)
                     .map_err(UnpackError::write("set the mode"))?;
             }
-            set_attributes(Object::Named(here, name), meta)?
+            xattr::set_all(Object::Named(here, name), &meta.attributes)?
         };
         self.counted.attributes_skipped += attributes;
         let time = time_spec(meta.mtime);
@@ -331,33 +331,9 @@ impl<'a> Tree<'a> {
     }
 
     fn attributes(&mut self, object: Object<'_>, meta: &Meta) -> Result<()> {
-        self.counted.attributes_skipped += set_attributes(object, meta)?;
+        self.counted.attributes_skipped += xattr::set_all(object, &meta.attributes)?;
         Ok(())
     }
-}
-
-/// Sets what the rule says; the count of those that the file system cannot hold.
-fn set_attributes(object: Object<'_>, meta: &Meta) -> Result<u64> {
-    let mut skipped = 0;
-    let mut ordered: Vec<_> = meta.attributes.iter().collect();
-    ordered.sort_by_key(|(name, _)| xattr::sort_key(name));
-    for (name, value) in ordered {
-        let fate = xattr::fate(name)?;
-        if fate == Fate::Dropped {
-            continue;
-        }
-        let terminated =
-            CString::new(name.as_slice()).map_err(|_| Refusal::Pax("an attribute has no valid name"))?;
-        match (fate, xattr::set(object, &terminated, value)) {
-            (Fate::Needed | Fate::Wished, Ok(())) => {}
-            (Fate::Wished, Err(Errno::ENOTSUP | Errno::EPERM)) => skipped += 1,
-            (Fate::Needed | Fate::Wished, Err(errno)) => {
-                return Err(UnpackError::write("set an attribute")(errno));
-            }
-            (Fate::Dropped, _) => {}
-        }
-    }
-    Ok(skipped)
 }
 
 /// Why something could not be made.

@@ -10,7 +10,7 @@ use std::os::fd::{AsRawFd as _, BorrowedFd};
 use nix::errno::Errno;
 use nix::libc;
 
-use super::error::Refusal;
+use super::error::{Refusal, UnpackError};
 
 /// Marks a directory whose content in lower layers is hidden (kernel, overlayfs.rst, "whiteouts and opaque directories").
 pub(super) const OPAQUE: &CStr = c"trusted.overlay.opaque";
@@ -44,7 +44,7 @@ pub(super) fn fate(name: &[u8]) -> Result<Fate, Refusal> {
 }
 
 /// Sorts so that the capability comes last: setting others may drop it.
-pub(super) fn sort_key(name: &[u8]) -> u8 {
+fn sort_key(name: &[u8]) -> u8 {
     u8::from(name == CAPABILITY)
 }
 
@@ -54,6 +54,27 @@ pub(super) enum Object<'a> {
     Open(BorrowedFd<'a>),
     /// A link or node in a directory, itself.
     Named(BorrowedFd<'a>, &'a [u8]),
+}
+
+/// Sets what the rule says; the count of those that the file system cannot hold.
+pub(super) fn set_all(object: Object<'_>, attributes: &[(Vec<u8>, Vec<u8>)]) -> Result<u64, UnpackError> {
+    let mut skipped = 0;
+    let mut ordered: Vec<_> = attributes.iter().collect();
+    ordered.sort_by_key(|(name, _)| sort_key(name));
+    for (name, value) in ordered {
+        let fate = fate(name)?;
+        if fate == Fate::Dropped {
+            continue;
+        }
+        let terminated =
+            CString::new(name.as_slice()).map_err(|_| Refusal::Pax("an attribute has no valid name"))?;
+        match (fate, set(object, &terminated, value)) {
+            (_, Ok(())) => {}
+            (Fate::Wished, Err(Errno::ENOTSUP | Errno::EPERM)) => skipped += 1,
+            (_, Err(errno)) => return Err(UnpackError::write("set an attribute")(errno)),
+        }
+    }
+    Ok(skipped)
 }
 
 pub(super) fn set(object: Object<'_>, name: &CStr, value: &[u8]) -> Result<(), Errno> {
