@@ -6,6 +6,7 @@
 
 mod bed;
 mod held;
+mod hostile;
 mod legacy;
 mod policies;
 mod referrers;

@@ -14,6 +14,7 @@ pub fn explain(facts: &Facts<'_>) -> Vec<Remark> {
     remarks.extend(wanted(facts));
     remarks.extend(held(facts));
     remarks.extend(facts.unbelieving.map(unbelieving));
+    remarks.extend(facts.imageless.map(imageless));
     remarks.extend(agent(&facts.agent));
     remarks.extend(facts.unwell.iter().map(unwell));
     if !facts.synced {
@@ -62,6 +63,10 @@ fn held(facts: &Facts<'_>) -> Option<Remark> {
 
 fn unbelieving((why, helps): &(String, String)) -> Remark {
     Remark::trouble(format!("no document is believed: {why}")).helps(helps)
+}
+
+fn imageless(why: &str) -> Remark {
+    Remark::trouble(format!("no image is taken: {why}")).helps("mend the policy file, and restart the agent")
 }
 
 fn agent(agent: &Agent<'_>) -> Vec<Remark> {

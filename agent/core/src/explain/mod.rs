@@ -128,6 +128,8 @@ pub struct Facts<'a> {
     pub agent: Agent<'a>,
     /// Why no document can be believed, where none can, and what helps.
     pub unbelieving: Option<&'a (String, String)>,
+    /// Why no image is taken, where that is so.
+    pub imageless: Option<&'a str>,
     /// The workloads that are not well.
     pub unwell: &'a [Unwell],
     /// What the clock shows.

@@ -52,6 +52,7 @@ fn told(record: &Record, agent: Agent<'_>, unwell: &[Unwell]) -> Vec<Remark> {
         groups: &groups,
         agent,
         unbelieving: None,
+        imageless: None,
         unwell,
         now: NOW,
         synced: true,
@@ -64,6 +65,11 @@ fn told(record: &Record, agent: Agent<'_>, unwell: &[Unwell]) -> Vec<Remark> {
     let at = unbelieving.iter().position(|remark| *remark == trouble).unwrap();
     unbelieving.remove(at);
     assert_eq!(unbelieving, believing);
+    let mut imageless = explain(&Facts { imageless: Some("default is missing"), ..facts });
+    let says = "no image is taken: default is missing";
+    let at = imageless.iter().position(|remark| remark.says == says && remark.kind == Kind::Trouble).unwrap();
+    imageless.remove(at);
+    assert_eq!(imageless, believing);
     believing
 }
 

@@ -6,6 +6,7 @@ use coracle_core::command::Verb;
 use coracle_core::explain::{self, Agent, Facts, Kind, Live, Remark, Unwell};
 use coracle_core::health::State;
 use coracle_core::time::Timestamp;
+use coracle_core::trust::image::Rules;
 use coracle_host::clock;
 use coracle_host::supervise::{Phase, Status};
 use serde_json::json;
@@ -15,7 +16,7 @@ use super::{context, control, out, workloads};
 use crate::config::Settings;
 use crate::engine::Journal;
 use crate::exit::{Exit, Failure};
-use crate::trust;
+use crate::{image_policy, trust};
 
 /// How long the agent may take: somebody waits, and the journal says most of it.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -30,6 +31,11 @@ pub(super) fn why(settings: &Settings, args: &Json) -> Result<Exit, Failure> {
     let statuses = context::supervisor(settings)?.list();
     let unwell: Vec<Unwell> = statuses.iter().filter_map(|status| unwell(status, now)).collect();
     let unbelieving = trust::load(settings).policy.unusable();
+    let rules = image_policy::load(settings);
+    let imageless = match &rules {
+        Rules::Unusable(why) => Some(why.as_str()),
+        Rules::Nothing | Rules::Policy(_) => None,
+    };
     let remarks = explain::explain(&Facts {
         record: &record,
         device: &settings.device_id,
@@ -40,6 +46,7 @@ pub(super) fn why(settings: &Settings, args: &Json) -> Result<Exit, Failure> {
             (None, false) => Agent::Absent,
         },
         unbelieving: unbelieving.as_ref(),
+        imageless,
         unwell: &unwell,
         now,
         synced: clock::synced(),
