@@ -1,9 +1,11 @@
 //! The session with the broker, in both protocols, against a real mosquitto.
 
 mod broken;
+mod tls;
 
 use std::fs;
-use std::path::PathBuf;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -13,10 +15,11 @@ use coracle_core::limits::DESIRED_BYTES_MAX;
 use coracle_core::retry::Loss;
 use coracle_host::channel::{
     Channel, ChannelConfig, ChannelEvent, ChannelHandle, Kind, PACKET_BYTES_MAX, Presence, PresenceDocument,
-    Protocol, Publish, Qos, TlsFiles,
+    Protocol, Publish, Qos,
 };
-use coracle_test_support::broker::{Broker, BrokerOptions, KeyForm, Seen};
+use coracle_test_support::broker::{Broker, BrokerOptions, Seen};
 use coracle_test_support::scratch::TempDir;
+use coracle_test_support::secrets::{self, Kind as Looked};
 use tokio::runtime::Handle;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::timeout;
@@ -48,7 +51,9 @@ impl Device {
     #[track_caller]
     fn event(&mut self, what: &str) -> ChannelEvent {
         let next = self.runtime.block_on(async { timeout(PATIENCE, self.events.recv()).await });
-        next.unwrap_or_else(|_| panic!("no event came: {what}")).expect("the channel lives")
+        let event = next.unwrap_or_else(|_| panic!("no event came: {what}")).expect("the channel lives");
+        secrets::look(Looked::Error, "the channel", format!("{event:?}").as_bytes());
+        event
     }
 
     #[track_caller]
@@ -57,7 +62,8 @@ impl Device {
         while causes.len() < 30 {
             match self.event("connected") {
                 ChannelEvent::Connected { sid } => return sid,
-                ChannelEvent::Message { .. } => {}
+                ChannelEvent::Message { .. } | ChannelEvent::Renewing => {}
+                ChannelEvent::Unusable { why } => causes.push(why),
                 ChannelEvent::Disconnected { cause, .. } => causes.push(cause),
             }
         }
@@ -69,7 +75,8 @@ impl Device {
         loop {
             match self.event("disconnected") {
                 ChannelEvent::Disconnected { loss, cause, retry_in } => return (loss, cause, retry_in),
-                ChannelEvent::Message { .. } | ChannelEvent::Connected { .. } => {}
+                ChannelEvent::Unusable { why } => panic!("unusable: {why}"),
+                ChannelEvent::Message { .. } | ChannelEvent::Connected { .. } | ChannelEvent::Renewing => {}
             }
         }
     }
@@ -80,7 +87,8 @@ impl Device {
             match self.event("message") {
                 ChannelEvent::Message { topic, payload, retained, .. } => return (topic, payload, retained),
                 ChannelEvent::Disconnected { cause, .. } => panic!("lost instead: {cause}"),
-                ChannelEvent::Connected { .. } => {}
+                ChannelEvent::Unusable { why } => panic!("unusable: {why}"),
+                ChannelEvent::Connected { .. } | ChannelEvent::Renewing => {}
             }
         }
     }
@@ -117,6 +125,8 @@ fn config_at(port: u16, protocol: Protocol) -> ChannelConfig {
     ChannelConfig {
         host: "127.0.0.1".into(),
         port,
+        tls_name: None,
+        proxy: None,
         tls: None,
         protocol,
         client_id: "board".into(),
@@ -132,8 +142,15 @@ fn config_at(port: u16, protocol: Protocol) -> ChannelConfig {
             farewell: said("farewell"),
             will_delay: Duration::from_secs(1),
         },
+        look_every: Duration::from_millis(50),
         reconnect_speedup: 100,
     }
+}
+
+/// A file with a password that nobody else can read.
+fn write_secret(path: &Path, text: &str) {
+    fs::write(path, text).unwrap();
+    fs::set_permissions(path, fs::Permissions::from_mode(0o600)).unwrap();
 }
 
 fn open_broker() -> Broker {
@@ -229,13 +246,13 @@ fn a_broker_that_comes_back_gets_what_waited_and_is_subscribed_again() {
 fn refused_credentials_are_called_so_and_read_again() {
     for protocol in BOTH {
         let broker = Broker::start(BrokerOptions {
-            users: vec![("bench".into(), "b".into()), ("board".into(), "paddle".into())],
+            users: vec![("bench".into(), "b".into()), ("board".into(), secrets::BROKER_PASSWORD.into())],
             ..Default::default()
         })
         .unwrap();
         let dir = TempDir::new("password");
         let password_file = dir.join("password");
-        fs::write(&password_file, "wrong\n").unwrap();
+        write_secret(&password_file, "wrong\n");
         let username = Some("board".into());
         let config = ChannelConfig {
             username,
@@ -247,43 +264,9 @@ fn refused_credentials_are_called_so_and_read_again() {
         let (loss, cause, retry_in) = device.lost();
         assert_eq!(loss, Loss::Credentials, "{protocol:?}: {cause}");
         assert!(retry_in >= Duration::from_millis(90), "15 minutes, ten thousand times faster: {retry_in:?}");
-        fs::write(&password_file, "paddle\n").unwrap();
+        write_secret(&password_file, &format!("{}\n", secrets::BROKER_PASSWORD));
         device.connected();
         device.stop();
-    }
-}
-
-#[test]
-fn tls_takes_only_its_own_authority_and_each_form_of_key() {
-    let broker =
-        Broker::start(BrokerOptions { tls: true, client_certificates: true, ..Default::default() }).unwrap();
-    let with = |protocol, host: &str, files: TlsFiles| ChannelConfig {
-        host: host.into(),
-        tls: Some(files),
-        ..config(&broker, protocol)
-    };
-    let ca = Some(broker.ca());
-    for protocol in BOTH {
-        for (form, host) in
-            [(KeyForm::Pkcs8, "localhost"), (KeyForm::Sec1, "127.0.0.1"), (KeyForm::Pkcs1, "localhost")]
-        {
-            let client = Some(broker.client_certificate("board", form).unwrap());
-            let mut device = Device::start(with(protocol, host, TlsFiles { ca: ca.clone(), client }));
-            device.connected();
-            device.stop();
-        }
-        let mut nameless =
-            Device::start(with(protocol, "localhost", TlsFiles { ca: ca.clone(), client: None }));
-        let (loss, cause, _) = nameless.lost();
-        assert_eq!(loss, Loss::Credentials, "{protocol:?}: {cause}");
-        let mut stranger = Device::start(with(protocol, "localhost", TlsFiles::default()));
-        let (loss, cause, _) = stranger.lost();
-        assert_eq!(loss, Loss::Network, "{protocol:?}: {cause}");
-        assert!(cause.contains("certificate") || cause.contains("authorities"), "{cause}");
-        let missing = TlsFiles { ca: Some(PathBuf::from("/no/such.pem")), client: None };
-        let (loss, cause, _) = Device::start(with(protocol, "localhost", missing)).lost();
-        assert_eq!(loss, Loss::Network);
-        assert!(cause.contains("/no/such.pem"), "{cause}");
     }
 }
 

@@ -3,6 +3,7 @@
 //! Invariant: nothing in this crate opens a file or socket, starts a process or thread, reads a clock,
 //! the environment or a random source. Facts come in as values; decisions go out as values.
 
+pub mod address;
 pub mod allowance;
 pub mod board;
 pub mod bucket;

@@ -4,17 +4,18 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
 
-use coracle_host::channel::Channel;
+use coracle_host::channel::{Channel, ChannelHandle};
+use coracle_host::clock;
 use coracle_host::control::{self, Asked, Control};
 use coracle_host::files::Lock;
 use coracle_host::fleet_lock::{FleetLock, FleetLockConfig};
 use coracle_host::runtime::probe;
 use coracle_host::store::Store;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::cli::context;
-use crate::config::Settings;
+use crate::config::{Settings, Trust};
 use crate::engine::{
     Beside, Clock, Engine, Hands, Have, Heartbeat, Journal, Outbox, Parts, Turns, Workers, channel_config,
     describe_agent,
@@ -63,6 +64,10 @@ async fn run(settings: Settings) -> Result<Exit, Failure> {
             &why,
         );
     }
+    if settings.trust == Trust::Signed {
+        // Certificates are judged by no earlier time than that of the newest document that was believed.
+        clock::at_least(opened.record.newest_iat);
+    }
     let board = context::board(&settings, None)?;
     let images = Arc::new(context::images(&settings, &store, None)?);
     let units = context::units(&settings, &store)?;
@@ -81,6 +86,7 @@ async fn run(settings: Settings) -> Result<Exit, Failure> {
         }
         None => (None, None),
     };
+    on_hang_up(handle.as_ref())?;
     let platforms = board.platforms.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
     let broker = settings.broker.as_ref().map_or_else(|| "none".to_owned(), |broker| broker.url.to_string());
     events::started(settings.device_id.as_str(), &platforms, &broker);
@@ -165,11 +171,26 @@ fn runtime(settings: &Settings) -> String {
     }
 }
 
+/// On SIGHUP, by which services are told to read their files again: the credentials are looked at, and all is said anew.
+fn on_hang_up(channel: Option<&ChannelHandle>) -> Result<(), Failure> {
+    let mut hang_up = listen(SignalKind::hangup())?;
+    let refresh = channel.map(ChannelHandle::refresher);
+    tokio::spawn(async move {
+        while hang_up.recv().await.is_some() {
+            if let Some(refresh) = &refresh {
+                refresh();
+            }
+        }
+    });
+    Ok(())
+}
+
+fn listen(kind: SignalKind) -> Result<Signal, Failure> {
+    signal(kind).map_err(|error| Failure::unexpected(format!("failed to listen for signals: {error}")))
+}
+
 /// Ready when somebody asks the agent to end.
 fn asked_to_end() -> Result<impl Future<Output = ()>, Failure> {
-    let listen = |kind| {
-        signal(kind).map_err(|error| Failure::unexpected(format!("failed to listen for signals: {error}")))
-    };
     let (mut terminate, mut interrupt) = (listen(SignalKind::terminate())?, listen(SignalKind::interrupt())?);
     Ok(async move {
         tokio::select! {

@@ -49,6 +49,11 @@ pub(crate) fn connected(broker: &str) {
     info!(broker, "connected to the broker");
 }
 
+/// The files of credentials changed.
+pub(crate) fn renewing() {
+    info!("credentials for the broker were renewed: connecting with them");
+}
+
 /// The connection to the broker does not stand.
 pub(crate) fn disconnected(loss: Loss, reason: &str, retry_in: Duration) {
     let retry_in_s = retry_in.as_secs();

@@ -46,6 +46,7 @@ fn of_registry(error: &RegistryError, message: &str) -> Fault {
         Cause::Status { status: 404, .. } => Code::NotFound,
         Cause::Status { status: 401 | 403, .. }
         | Cause::Denied(_)
+        | Cause::Secret(_)
         | Cause::Token { .. }
         | Cause::Challenge(_) => Code::Auth,
         Cause::Digest { .. } | Cause::AnnouncedDigest | Cause::Size { .. } | Cause::TooLong { .. } => {

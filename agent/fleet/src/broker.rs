@@ -88,7 +88,9 @@ fn config(args: &BrokerArgs, url: &str, topics: Vec<String>) -> Result<ChannelCo
     Ok(ChannelConfig {
         host,
         port,
-        tls: tls.then(|| TlsFiles { ca: args.ca_file.clone(), client }),
+        tls_name: None,
+        proxy: None,
+        tls: tls.then(|| TlsFiles { ca: args.ca_file.clone(), client, ..TlsFiles::default() }),
         protocol: match args.mqtt.as_deref() {
             None | Some("5") => Protocol::V5,
             Some("3.1.1") => Protocol::V311,
@@ -102,6 +104,8 @@ fn config(args: &BrokerArgs, url: &str, topics: Vec<String>) -> Result<ChannelCo
         first_connect_splay: Duration::ZERO,
         subscriptions: topics,
         presence: Presence::none(),
+        // A visit is over before anything is renewed.
+        look_every: Duration::from_secs(3600),
         reconnect_speedup: 1,
     })
 }

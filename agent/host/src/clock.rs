@@ -1,6 +1,7 @@
 //! The board's clock.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use coracle_core::time::Timestamp;
@@ -21,6 +22,26 @@ pub fn synced() -> bool {
         nix::libc::adjtimex(&raw mut timex)
     };
     state >= 0 && state != nix::libc::TIME_ERROR
+}
+
+/// Seconds since 1970 that are known to have passed.
+static PROVEN: AtomicU64 = AtomicU64::new(0);
+
+/// Notes that `time` has passed: what this program was made at, what somebody who is believed has signed.
+pub fn at_least(time: Timestamp) {
+    PROVEN.fetch_max(time.0, Ordering::Relaxed);
+}
+
+/// The clock's time, or the latest that is known to have passed where the clock is behind that.
+#[must_use]
+pub fn proven() -> Timestamp {
+    wall().max(Timestamp(PROVEN.load(Ordering::Relaxed)))
+}
+
+/// Whether the clock shows less than what is known to have passed.
+#[must_use]
+pub fn behind() -> bool {
+    wall() < proven()
 }
 
 /// When `file` was written: time has at least come that far. `None` where the file system does not say.

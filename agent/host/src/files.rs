@@ -11,11 +11,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 mod exchange;
 mod lock;
+mod secret;
+mod stamp;
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use exchange::exchange;
 pub use lock::{Lock, LockError, Sharing, is_held};
+pub use secret::{SecretError, judge_secret, read_secret};
+pub use stamp::Stamp;
 
 /// A name that no other thread or process of this boot uses: process id, then a counter.
 #[must_use]

@@ -3,14 +3,12 @@
 //!
 //! Both requests may be repeated: asking for a turn that one has, and giving back one that one has not, succeed.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject;
 use serde::Serialize;
 
-use crate::{authorities, files};
+use crate::tls;
 
 /// What one request may take; the server decides by looking at a table.
 const REQUEST_MAX: Duration = Duration::from_secs(20);
@@ -52,10 +50,8 @@ pub struct FleetLockError {
 
 #[derive(Debug, thiserror::Error)]
 enum Cause {
-    #[error("{path} cannot be used")]
-    File { path: PathBuf, source: std::io::Error },
-    #[error("there are no authorities to check the server by; set lock.ca_file")]
-    NoAuthorities,
+    #[error(transparent)]
+    Tls(#[from] tls::TlsError),
     #[error("the request failed")]
     Web(#[source] reqwest::Error),
     #[error("no answer within {} s", REQUEST_MAX.as_secs())]
@@ -135,24 +131,14 @@ impl FleetLock {
             .redirect(reqwest::redirect::Policy::none())
             .pool_max_idle_per_host(0)
             .user_agent(concat!("coracle/", env!("CARGO_PKG_VERSION")));
-        let mut roots = Vec::new();
-        if self.config.url.starts_with("https:") {
-            let bundle = self.config.ca_file.clone().or_else(authorities::bundle);
-            roots = certificates(&bundle.ok_or(Cause::NoAuthorities)?)?;
+        builder = if self.config.url.starts_with("https:") {
+            let roots = tls::roots(self.config.ca_file.as_deref())?;
+            builder.tls_backend_preconfigured(tls::client(roots, &[], None)?)
         } else {
-            builder = builder.no_proxy();
-        }
-        builder.tls_certs_only(roots).build().map_err(Cause::Web)
+            builder.no_proxy().tls_certs_only([])
+        };
+        builder.build().map_err(Cause::Web)
     }
-}
-
-/// What rustls takes of a bundle; one odd certificate must not hide the others.
-fn certificates(path: &Path) -> Result<Vec<reqwest::Certificate>, Cause> {
-    let file = |source| Cause::File { path: path.to_owned(), source };
-    let pem = files::read_needed(path, authorities::PEM_BYTES_MAX).map_err(file)?;
-    let found = CertificateDer::pem_slice_iter(&pem).flatten();
-    let roots: Vec<_> = found.filter_map(|der| reqwest::Certificate::from_der(&der).ok()).collect();
-    if roots.is_empty() { Err(Cause::NoAuthorities) } else { Ok(roots) }
 }
 
 /// The `value` of the protocol's error form, else its `kind`, as one short printable line.

@@ -29,6 +29,7 @@ pub mod store;
 pub mod supervise;
 pub mod telemetry;
 pub mod terminal;
+pub(crate) mod tls;
 pub mod trust;
 pub mod unpack;
 pub mod users;

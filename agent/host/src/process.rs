@@ -66,6 +66,13 @@ pub fn spawn(command: &mut Command) -> io::Result<Child> {
     command.spawn()
 }
 
+/// Has the kernel write no image of this process to disk, and let no other user look into it: there are secrets in it.
+/// A program that is started from here begins as every other does, so neither shims nor workloads inherit it.
+pub fn keep_memory_private() {
+    // It cannot fail for a value that the kernel knows (prctl(2)).
+    let _ = nix::sys::prctl::set_dumpable(false);
+}
+
 /// Waits for `child`; one that does not end in time is killed and the answer is `None`.
 ///
 /// # Errors

@@ -1,31 +1,73 @@
 //! Runs all tests of the workspace where crun can work, and adds up what they said.
 
+use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::process::Stdio;
 use std::time::Instant;
+
+use coracle_test_support::scratch::TempDir;
+use coracle_test_support::secrets::{LEDGER, Sum};
 
 use crate::{namespace, setup};
 
 /// Sets up, then runs `cargo test --workspace` with the given words.
 pub fn command(words: &[String]) -> io::Result<()> {
+    let mut all = vec!["--workspace".to_owned()];
+    all.extend_from_slice(words);
+    let leaks = if words.is_empty() { Leaks::Demanded } else { Leaks::Welcome };
+    run(&[all], leaks)
+}
+
+/// The same with the planted leaks first, whatever the words choose of the rest.
+pub fn secrets(words: &[String]) -> io::Result<()> {
+    if words.is_empty() {
+        return command(words);
+    }
+    let planted = ["-p", "coracle-test-support", "secrets::"].map(str::to_owned).to_vec();
+    run(&[planted, words.to_vec()], Leaks::Demanded)
+}
+
+/// Whether leaks that were planted on purpose must be found: a run that finds none proves nothing of the others.
+#[derive(PartialEq, Eq)]
+enum Leaks {
+    Demanded,
+    Welcome,
+}
+
+fn run(runs: &[Vec<String>], leaks: Leaks) -> io::Result<()> {
     setup::for_tests()?;
     namespace::enter()?;
     let began = Instant::now();
-    let mut cargo = setup::cargo(&["test", "--workspace", "--no-fail-fast"])?;
-    let mut child = cargo.args(words).stdin(Stdio::null()).stdout(Stdio::piped()).spawn()?;
-    let mut total = Total::default();
-    if let Some(output) = child.stdout.take() {
-        for line in BufReader::new(output).lines() {
-            let line = line?;
-            println!("{line}");
-            total.add(&line);
+    let ledger = TempDir::new("ledger");
+    let path = ledger.join("looked");
+    fs::write(&path, "")?;
+    let (mut total, mut good) = (Total::default(), true);
+    for words in runs {
+        let mut cargo = setup::cargo(&["test", "--no-fail-fast"])?;
+        cargo.env(LEDGER, &path).args(words).stdin(Stdio::null()).stdout(Stdio::piped());
+        let mut child = cargo.spawn()?;
+        if let Some(output) = child.stdout.take() {
+            for line in BufReader::new(output).lines() {
+                let line = line?;
+                println!("{line}");
+                total.add(&line);
+            }
         }
+        good &= child.wait()?.success();
     }
-    let status = child.wait()?;
+    let sum = Sum::of(&fs::read_to_string(&path)?);
+    sum.leaks.iter().for_each(|leak| println!("told a secret: {leak}"));
+    println!("{}", sum.words());
     let Total { passed, failed, ignored } = total;
     let seconds = began.elapsed().as_secs();
     println!("tests: {passed} passed, {failed} failed, {ignored} ignored, in {seconds} s");
-    if status.success() { Ok(()) } else { Err(io::Error::other("some tests failed")) }
+    if !sum.leaks.is_empty() {
+        return Err(io::Error::other("secrets were told"));
+    }
+    if leaks == Leaks::Demanded && (sum.drills == 0 || sum.lines == 0) {
+        return Err(io::Error::other("nothing was looked at, or the planted leaks were not found"));
+    }
+    if good { Ok(()) } else { Err(io::Error::other("some tests failed")) }
 }
 
 /// The sum over all test programs.

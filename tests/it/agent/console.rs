@@ -11,6 +11,7 @@ use coracle_test_support::agent::{Board, Settings};
 use coracle_test_support::images::{Form, push_index};
 use coracle_test_support::process::eventually;
 use coracle_test_support::registry::Registry;
+use coracle_test_support::secrets;
 
 /// A registry, and a board without agent or broker.
 fn board() -> (Registry, Board) {
@@ -82,6 +83,7 @@ fn a_foreground_run_gives_streams_and_exit_code_through() {
     let mut child = run.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
     child.stdin.take().unwrap().write_all(b"through and through\n").unwrap();
     let output = child.wait_with_output().unwrap();
+    secrets::look_output("coracle run", &output);
     assert_eq!(String::from_utf8_lossy(&output.stdout), "through and through\n");
     assert_eq!(output.status.code(), Some(0));
 

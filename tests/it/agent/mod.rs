@@ -31,6 +31,7 @@ mod secured;
 mod service;
 mod signed;
 mod start_first;
+mod transport;
 mod turns;
 mod verify;
 mod words;

@@ -1,12 +1,14 @@
 //! Passwords and tokens: asked for, given to whom they belong, and to nobody else.
 
+use std::os::unix::fs::PermissionsExt as _;
+
 use coracle_test_support::faults::{Asks, Fault, FaultRegistry, On, Times};
+use coracle_test_support::registry::auth;
 use coracle_test_support::scratch::TempDir;
 
 use super::*;
 
-/// board:paddle, and another password.
-const RIGHT: &str = "Ym9hcmQ6cGFkZGxl";
+/// Another password than the right one.
 const WRONG: &str = "Ym9hcmQ6b2Fy";
 const SIZE: usize = 200_000;
 
@@ -32,22 +34,23 @@ fn expect<T>(result: Result<T, RegistryError>, name: &str, expected: &str) {
 #[tokio::test]
 async fn credentials_are_taken_from_the_auth_file_and_refused_ones_are_an_error() {
     let token = |password| Asks::Token { password };
+    let right = auth();
     let rows = [
         ("nobody asks", Asks::Nothing, None, ""),
         ("password, none configured", Asks::Password, None, "none are configured for it"),
-        ("password", Asks::Password, Some(RIGHT), ""),
+        ("password", Asks::Password, Some(right.as_str()), ""),
         ("wrong password", Asks::Password, Some(WRONG), "refused the user name and password"),
         ("anonymous token", token(false), None, ""),
-        ("token for a password", token(true), Some(RIGHT), ""),
+        ("token for a password", token(true), Some(right.as_str()), ""),
         ("token, wrong password", token(true), Some(WRONG), "it refused the credentials"),
         ("token, none configured", token(true), None, "wants credentials and none are configured"),
     ];
-    for (name, asks, auth, expected) in rows {
+    for (name, asks, given, expected) in rows {
         let dir = TempDir::new("auth");
         let (registry, digest) = registry(asks);
         let mut config = quick(&registry);
-        if let Some(auth) = auth {
-            config.credentials = credentials(&dir, &format!("{}/team", registry.host()), auth);
+        if let Some(given) = given {
+            config.credentials = credentials(&dir, &format!("{}/team", registry.host()), given);
         }
         let tag = reference(&registry, "team/app:v1");
         let descriptor = descriptor(&digest, SIZE);
@@ -60,7 +63,7 @@ async fn credentials_are_taken_from_the_auth_file_and_refused_ones_are_an_error(
         assert_eq!(sunk.len(), if expected.is_empty() { SIZE } else { 0 }, "{name}");
         for seen in registry.requests() {
             let pair = seen.header("authorization").strip_prefix("Basic ").map(str::to_owned);
-            assert!(pair.is_none() || pair.as_deref() == auth, "{name}: {seen:?}");
+            assert!(pair.is_none() || pair.as_deref() == given, "{name}: {seen:?}");
         }
     }
 }
@@ -176,22 +179,23 @@ async fn credentials_go_to_no_token_server_of_strangers() {
     let tag = reference(&registry, "team/app:v1");
     let dir = TempDir::new("stranger");
     let mut config = quick(&registry);
-    config.credentials = credentials(&dir, &registry.host(), RIGHT);
+    config.credentials = credentials(&dir, &registry.host(), &auth());
     let error = client(config.clone()).manifest(&tag, None).await.unwrap_err();
     let expected = "it is no relative of \"127.0.0.1";
     refuses(&error, "realm of a stranger who wants credentials", &["no token from \"127.0.0.2\"", expected]);
     assert!(stranger.requests().is_empty(), "{:?}", stranger.requests());
 
     // Those that are kept under its own name are for it.
-    let (file, auth) = (dir.join("both.json"), serde_json::json!({"auth": RIGHT}));
-    let auths = serde_json::json!({"auths": {registry.host(): {"auth": WRONG}, "127.0.0.2": auth}});
+    let (file, own) = (dir.join("both.json"), serde_json::json!({"auth": auth()}));
+    let auths = serde_json::json!({"auths": {registry.host(): {"auth": WRONG}, "127.0.0.2": own}});
     std::fs::write(&file, auths.to_string()).unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
     config.credentials = CredentialFiles::only(file);
     let error = client(config).manifest(&tag, None).await.unwrap_err();
     says(&error, "its own", &["refused even a new token"]);
     let given: Vec<_> =
         stranger.requests().iter().map(|seen| seen.header("authorization").to_owned()).collect();
-    assert!(given.iter().all(|given| given == &format!("Basic {RIGHT}")), "{given:?}");
+    assert!(given.iter().all(|given| given == &format!("Basic {}", auth())), "{given:?}");
     assert!(!given.is_empty());
 }
 

@@ -2,11 +2,13 @@
 
 mod auth;
 mod blobs;
+mod certified;
 mod manifests;
 mod mirrors;
 mod real;
 mod redirects;
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -16,6 +18,7 @@ use coracle_host::registry::{
 };
 use coracle_test_support::faults::FaultRegistry;
 use coracle_test_support::scratch::TempDir;
+use coracle_test_support::secrets::{self, Kind};
 use tokio::sync::mpsc;
 
 use crate::attacks::table::{self, Family};
@@ -95,6 +98,7 @@ pub(super) fn refuses(error: &RegistryError, name: &str, fragments: &[&str]) {
 #[track_caller]
 pub(super) fn says(error: &RegistryError, name: &str, fragments: &[&str]) {
     let text = error.to_string();
+    secrets::look(Kind::Error, name, format!("{text}\n{error:?}").as_bytes());
     for fragment in fragments {
         assert!(text.contains(fragment), "{name}: {text:?} does not say {fragment:?}");
     }
@@ -105,6 +109,7 @@ pub(super) fn says(error: &RegistryError, name: &str, fragments: &[&str]) {
 pub(super) fn credentials(dir: &TempDir, host: &str, auth: &str) -> CredentialFiles {
     let path = dir.join("auth.json");
     std::fs::write(&path, serde_json::json!({"auths": {host: {"auth": auth}}}).to_string()).unwrap();
+    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
     CredentialFiles::only(path)
 }
 

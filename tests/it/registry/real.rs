@@ -7,13 +7,10 @@ use coracle_core::oci::{Document, ImageConfig, Manifest};
 use coracle_test_support::images::tools::{Content, publish};
 use coracle_test_support::images::{Arch, Form};
 use coracle_test_support::process::run;
-use coracle_test_support::registry::{Asks, PASSWORD, Registry, USER};
+use coracle_test_support::registry::{Asks, PASSWORD, Registry, USER, auth};
 use coracle_test_support::scratch::TempDir;
 
 use super::*;
-
-/// board:paddle.
-const AUTH: &str = "Ym9hcmQ6cGFkZGxl";
 
 fn text(index: usize) -> Content {
     let files = (0..index).map(|n| (format!("/file{n}"), format!("text {n}"))).collect();
@@ -63,7 +60,7 @@ async fn an_image_of_others_tools_is_pulled_byte_for_byte() {
     assert_eq!(compare(&client(config), &tag, &layout).await, 3);
 
     // The same from a registry with TLS and a password.
-    let guarded = Registry::start_asking(Asks { tls: true, password: true }).unwrap();
+    let guarded = Registry::start_asking(Asks { tls: true, password: true, ..Asks::default() }).unwrap();
     let certs = TempDir::new("certs");
     std::fs::copy(guarded.ca(), certs.join("ca.crt")).unwrap();
     let to = format!("docker://{}", guarded.reference("team/app:v1"));
@@ -75,7 +72,7 @@ async fn an_image_of_others_tools_is_pulled_byte_for_byte() {
     let dir = TempDir::new("auth");
     let mut config = RegistryConfig {
         ca_file: Some(guarded.ca()),
-        credentials: credentials(&dir, &guarded.host(), AUTH),
+        credentials: credentials(&dir, &guarded.host(), &auth()),
         ..RegistryConfig::default()
     };
     let tag = Reference::parse(&guarded.reference("team/app:v1")).unwrap();

@@ -4,13 +4,11 @@ use std::sync::Arc;
 
 use coracle_core::oci::manifest::OCI_INDEX;
 use coracle_test_support::faults::{Asks, Fault, FaultRegistry, On, Times, tls_settings};
-use coracle_test_support::registry::certificate;
+use coracle_test_support::registry::{auth, certificate};
 use coracle_test_support::scratch::TempDir;
 
 use super::*;
 
-/// board:paddle.
-const AUTH: &str = "Ym9hcmQ6cGFkZGxl";
 const SIZE: usize = 200_000;
 
 struct Bench {
@@ -43,7 +41,7 @@ impl Bench {
             config.insecure.clear();
             config.ca_file = Some(self.dir.join("ca.crt"));
         }
-        config.credentials = credentials(&self.dir, &self.registry.host(), AUTH);
+        config.credentials = credentials(&self.dir, &self.registry.host(), &auth());
         config
     }
 
@@ -79,7 +77,7 @@ async fn a_redirect_to_another_host_is_followed_without_the_credentials() {
     let proven = "credentials stay with the registry";
     table::harmless(Family::Registry, "redirect to whoever wants credentials", proven, None);
     let asked = bench.registry.requests();
-    assert!(asked.iter().any(|seen| seen.header("authorization") == format!("Basic {AUTH}")));
+    assert!(asked.iter().any(|seen| seen.header("authorization") == format!("Basic {}", auth())));
 }
 
 #[tokio::test]
@@ -146,12 +144,8 @@ async fn tls_is_spoken_and_checked_unless_the_registry_is_named_insecure() {
     let mut config = bench.config(true);
     config.ca_file = Some(other.join("ca.crt"));
     config.certs_dir = Some(certs.to_path_buf());
-    for result in bench.fetch(config.clone()).await {
-        result.unwrap();
-    }
-    std::fs::write(own.join("client.cert"), "").unwrap();
     for result in bench.fetch(config).await {
-        says(&result.unwrap_err(), "client certificate", &["client.cert", "not supported"]);
+        result.unwrap();
     }
 }
 

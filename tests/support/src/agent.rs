@@ -1,8 +1,9 @@
 //! A board: the real `coracle` binary with directories and a configuration of its own.
 
 use std::fmt::Write as _;
-use std::fs;
-use std::io;
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -10,8 +11,12 @@ use std::time::Duration;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 
+use serde_json::json;
+
 use crate::process::Running;
+use crate::registry::auth;
 use crate::scratch::TempDir;
+use crate::secrets::{self, Own};
 
 /// What a board's configuration says; the rest are the agent's defaults.
 #[derive(Clone, Debug)]
@@ -54,10 +59,18 @@ impl Settings {
         }
         text += &self.tables;
         if let Some(url) = &self.broker {
-            let _ = writeln!(text, "[broker]\nurl = {url:?}\nfirst_connect_splay_seconds = 0");
+            let _ = writeln!(
+                text,
+                "[broker]\nurl = {url:?}\nfirst_connect_splay_seconds = 0\nusername = \"planted\"\n\
+                 password_file = \"{dir}/secrets/password\""
+            );
         }
-        if !self.insecure.is_empty() {
-            let _ = writeln!(text, "[registry]\ninsecure = {:?}", self.insecure);
+        if !self.tables.contains("[registry]") {
+            let _ = writeln!(
+                text,
+                "[registry]\ninsecure = {:?}\nauth_file = \"{dir}/secrets/auth.json\"",
+                self.insecure
+            );
         }
         text
     }
@@ -76,12 +89,23 @@ impl Board {
     pub fn new(exe: &Path, settings: &Settings) -> io::Result<Self> {
         let dir = TempDir::new("board");
         fs::write(dir.join("config.toml"), settings.toml(&dir))?;
+        plant(&dir.join("secrets"), settings)?;
         Ok(Self { exe: exe.into(), dir, agent: None })
     }
 
     /// Writes other settings; a running agent has to be restarted to see them.
     pub fn configure(&self, settings: &Settings) -> io::Result<()> {
         fs::write(self.dir.join("config.toml"), settings.toml(&self.dir))
+    }
+
+    /// Closes its configuration to others, as one with a password must be.
+    pub fn close_configuration(&self) -> io::Result<()> {
+        fs::set_permissions(self.dir.join("config.toml"), fs::Permissions::from_mode(0o600))
+    }
+
+    /// One of the files with secrets that were planted: `password`, `auth.json`.
+    pub fn secret(&self, name: &str) -> PathBuf {
+        self.dir.join("secrets").join(name)
     }
 
     /// Where the agent keeps what must survive a reboot.
@@ -95,10 +119,13 @@ impl Board {
     }
 
     /// A command of the binary on this board.
-    pub fn command(&self, words: &[&str]) -> Command {
+    pub fn command(&self, words: &[&str]) -> Own {
         let mut command = Command::new(&self.exe);
         command.arg("--config").arg(self.dir.join("config.toml")).args(words);
-        command
+        // Nothing of the bench is reached through it, but whoever writes down an environment gives it away.
+        let proxy = format!("http://planted:{}@127.0.0.1:9", secrets::PROXY_PASSWORD);
+        command.env("HTTPS_PROXY", proxy).env("NO_PROXY", "127.0.0.1,localhost");
+        Own::new(command)
     }
 
     /// Starts the agent.
@@ -114,6 +141,7 @@ impl Board {
         let agent = self.command(&["agent"]);
         let mut command = Command::new(program);
         command.args(words).arg(agent.get_program()).args(agent.get_args());
+        command.envs(agent.get_envs().filter_map(|(name, value)| Some((name, value?))));
         let running = Running::start("coracle agent", &mut command, &self.dir.join("agent.log"))?;
         Ok(self.agent.insert(running))
     }
@@ -173,7 +201,28 @@ impl Drop for Board {
     fn drop(&mut self) {
         self.agent = None;
         self.end_workloads();
+        // What images and containers hold is theirs.
+        for kept in [self.state_dir(), self.run_dir()] {
+            secrets::look_below(&kept, &["blobs", "layers", "ingest", "retired", "scratch", "volumes"]);
+        }
     }
+}
+
+/// Files with secrets, as a board that needs some has them.
+fn plant(dir: &Path, settings: &Settings) -> io::Result<()> {
+    fs::create_dir(dir)?;
+    let entries = settings.insecure.iter().map(|host| (host.clone(), json!({"auth": auth()})));
+    let other = ("planted.example".to_owned(), json!({"identitytoken": secrets::IDENTITY_TOKEN}));
+    let auths = entries.chain([other]).collect::<serde_json::Map<_, _>>();
+    let files = [
+        ("auth.json", json!({ "auths": auths }).to_string()),
+        ("password", format!("{}\n", secrets::BROKER_PASSWORD)),
+    ];
+    for (name, text) in files {
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(dir.join(name))?;
+        file.write_all(text.as_bytes())?;
+    }
+    Ok(())
 }
 
 /// A process of the binary that was given a directory of this board.

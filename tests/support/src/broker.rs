@@ -13,9 +13,12 @@ use rumqttc_v5::{
     Transport,
 };
 
+use crate::certificates;
+pub use crate::certificates::KeyForm;
 use crate::process::{Running, free_port, run};
 use crate::registry::certificate;
 use crate::scratch::TempDir;
+use crate::secrets::{self, Kind};
 
 /// How long the bench's own client may take for anything.
 const PATIENCE: Duration = Duration::from_secs(15);
@@ -35,6 +38,8 @@ pub struct BrokerOptions {
     pub acl: Vec<String>,
     /// More lines of mosquitto.conf.
     pub settings: Vec<String>,
+    /// More variables of its environment.
+    pub environment: Vec<(String, String)>,
 }
 
 /// A running broker.
@@ -110,22 +115,14 @@ impl Broker {
         &mut self.process
     }
 
-    /// Makes a certificate for `name` and its key; `key` is how openssl makes it and decides the form of the file.
+    /// Makes a certificate for `name` and its key, as [`certificates::client`] does.
     pub fn client_certificate(&self, name: &str, key: KeyForm) -> io::Result<(PathBuf, PathBuf)> {
-        let make = match key {
-            KeyForm::Pkcs8 => "openssl genpkey -algorithm EC -pkeyopt ec_paramgen_curve:P-256",
-            KeyForm::Sec1 => "openssl ecparam -name prime256v1 -genkey -noout",
-            KeyForm::Pkcs1 => "openssl genrsa -traditional",
-        };
-        let script = format!(
-            "{make} -out {name}.key
-             openssl req -new -key {name}.key -subj /CN={name} -out {name}.csr
-             echo extendedKeyUsage=clientAuth > {name}.ext
-             openssl x509 -req -in {name}.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 30 \
-               -extfile {name}.ext -out {name}.crt"
-        );
-        run(Command::new("sh").arg("-ec").arg(script).current_dir(&*self.dir))?;
-        Ok((self.dir.join(format!("{name}.crt")), self.dir.join(format!("{name}.key"))))
+        certificates::client(&self.dir, name, key)
+    }
+
+    /// Where its certificates are, with the authority that made them.
+    pub fn dir(&self) -> &Path {
+        &self.dir
     }
 
     /// Publishes a retained message, as an operator would; an empty one takes the topic's message away.
@@ -191,17 +188,6 @@ impl Broker {
     }
 }
 
-/// How the key of a certificate is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum KeyForm {
-    /// `PRIVATE KEY`.
-    Pkcs8,
-    /// `EC PRIVATE KEY`.
-    Sec1,
-    /// `RSA PRIVATE KEY`.
-    Pkcs1,
-}
-
 /// A message the bench saw.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
@@ -223,6 +209,8 @@ impl Seen {
 #[derive(Clone, Debug, Default)]
 struct Sight {
     messages: VecDeque<Seen>,
+    /// Those that nobody held against the planted secrets yet.
+    unlooked: Vec<(String, Vec<u8>)>,
     acknowledged: usize,
     failed: Option<String>,
 }
@@ -307,16 +295,23 @@ impl Drop for Watch {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+        // Here and not where they come: a panic belongs into the thread of the test.
+        let unlooked =
+            std::mem::take(&mut self.sight.0.lock().unwrap_or_else(PoisonError::into_inner).unlooked);
+        for (topic, payload) in unlooked {
+            secrets::look(Kind::Message, &topic, &payload);
+        }
     }
 }
 
 fn note(event: Result<Event, rumqttc_v5::ConnectionError>, sight: &mut Sight) {
     match event {
-        Ok(Event::Incoming(Packet::Publish(publish))) => sight.messages.push_back(Seen {
-            topic: String::from_utf8_lossy(&publish.topic).into_owned(),
-            payload: publish.payload.to_vec(),
-            retained: publish.retain,
-        }),
+        Ok(Event::Incoming(Packet::Publish(publish))) => {
+            let topic = String::from_utf8_lossy(&publish.topic).into_owned();
+            let payload = publish.payload.to_vec();
+            sight.unlooked.push((topic.clone(), payload.clone()));
+            sight.messages.push_back(Seen { topic, payload, retained: publish.retain });
+        }
         Ok(Event::Incoming(Packet::PubAck(_) | Packet::SubAck(_))) => sight.acknowledged += 1,
         Ok(_) => {}
         Err(error) => sight.failed = Some(error.to_string()),
@@ -357,7 +352,7 @@ fn launch(dir: &Path, port: u16, options: &BrokerOptions) -> io::Result<Running>
     let settings = dir.join("mosquitto.conf");
     fs::write(&settings, lines.join("\n") + "\n")?;
     let mut command = Command::new("mosquitto");
-    command.arg("-c").arg(&settings);
+    command.arg("-c").arg(&settings).envs(options.environment.iter().cloned());
     let mut process = Running::start("mosquitto", &mut command, &dir.join("mosquitto.log"))?;
     process.until_answering(([127, 0, 0, 1], port).into())?;
     Ok(process)

@@ -9,6 +9,7 @@ pub mod archive;
 #[cfg(feature = "protocols")]
 pub mod broker;
 pub mod caller;
+pub mod certificates;
 pub mod cosign;
 pub mod debian;
 pub mod desired;
@@ -19,8 +20,10 @@ pub mod images;
 pub mod measure;
 pub mod nspawn;
 pub mod process;
+pub mod proxy;
 pub mod puppet;
 pub mod registry;
 pub mod scratch;
+pub mod secrets;
 pub mod sign;
 pub mod tree;

@@ -5,17 +5,26 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::process::{Running, free_port, run};
 use crate::scratch::TempDir;
+use crate::secrets;
 
 /// The only user of a registry that asks for a password.
 pub const USER: &str = "board";
 
 /// That user's password.
-pub const PASSWORD: &str = "paddle";
+pub const PASSWORD: &str = secrets::REGISTRY_PASSWORD;
 
 /// [`PASSWORD`] in the one form that docker-registry reads (bcrypt, cost 5).
-const PASSWORD_HASH: &str = "$2y$05$abcdefghijklmnopqrstuuD76INSQFXPAOItXp2H6cu4hpaA4iaQO";
+const PASSWORD_HASH: &str = "$2y$05$abcdefghijklmnopqrstuuuWWIjKNd9FSIBYaGbET1xh1y3OOZsRO";
+
+/// [`USER`] and [`PASSWORD`] as `auth.json` and the header have them.
+pub fn auth() -> String {
+    STANDARD.encode(format!("{USER}:{PASSWORD}"))
+}
 
 /// What a registry asks of its clients.
 #[derive(Clone, Copy, Debug, Default)]
@@ -24,6 +33,8 @@ pub struct Asks {
     pub tls: bool,
     /// Want [`USER`] and [`PASSWORD`].
     pub password: bool,
+    /// Want a certificate that [`Registry::ca`] signs, as [`crate::certificates::client`] makes them; needs `tls`.
+    pub certificate: bool,
 }
 
 /// A running registry.
@@ -115,6 +126,9 @@ fn configuration(dir: &Path, port: u16, asks: Asks) -> String {
     if asks.tls {
         text += &format!("  tls:\n    certificate: {dir}/server.crt\n    key: {dir}/server.key\n");
     }
+    if asks.certificate {
+        text += &format!("    clientcas:\n      - {dir}/ca.crt\n");
+    }
     if asks.password {
         text += &format!("auth:\n  htpasswd:\n    realm: bench\n    path: {dir}/htpasswd\n");
     }
@@ -125,7 +139,7 @@ fn configuration(dir: &Path, port: u16, asks: Asks) -> String {
 pub fn certificate(dir: &Path) -> io::Result<()> {
     let script = "
         openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj '/CN=Coracle test CA' \
-          -addext basicConstraints=critical,CA:TRUE -addext keyUsage=keyCertSign -keyout ca.key -out ca.crt
+          -addext basicConstraints=critical,CA:TRUE -addext keyUsage=keyCertSign,cRLSign -keyout ca.key -out ca.crt
         openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost \
           -keyout server.key -out server.csr
         printf 'subjectAltName=IP:127.0.0.1,DNS:localhost\\nbasicConstraints=CA:FALSE\\nextendedKeyUsage=serverAuth\\n' \
@@ -147,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_registry_with_tls_and_a_password_turns_strangers_away() {
-        let registry = Registry::start_asking(Asks { tls: true, password: true }).unwrap();
+        let registry = Registry::start_asking(Asks { tls: true, password: true, ..Asks::default() }).unwrap();
         let certs = TempDir::new("certs");
         fs::copy(registry.ca(), certs.join("ca.crt")).unwrap();
         let certs = format!("--cert-dir={}", certs.display());

@@ -26,7 +26,9 @@ mod why;
 mod workloads;
 
 use clap::{CommandFactory as _, Parser as _};
+use coracle_host::clock;
 pub(crate) use coracle_host::console::out;
+use coracle_host::process::keep_memory_private;
 
 use self::args::{Arguments, Command};
 use crate::agent;
@@ -104,8 +106,13 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {
     }
 }
 
-/// What must be done before the first thread.
+/// What must be done before the first thread, and before anything secret is read.
 fn prepare() -> Result<(), Failure> {
+    keep_memory_private();
+    // Without a clock of its own, a board judges certificates by the time that this program is from.
+    if let Some(built) = std::env::current_exe().ok().and_then(|exe| clock::modified(&exe)) {
+        clock::at_least(built);
+    }
     coracle_host::registry::prepare_environment()
         .map_err(|error| Failure::unexpected(format!("failed to prepare for TLS: {error}")))
 }

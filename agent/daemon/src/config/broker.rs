@@ -4,6 +4,8 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use coracle_core::address::{self, ProxyUrl};
+
 /// Everything about the broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct BrokerSettings {
@@ -15,6 +17,12 @@ pub(crate) struct BrokerSettings {
     /// Read anew for each connection, so that a rotated password is found.
     pub(crate) password_file: Option<PathBuf>,
     pub(crate) ca_file: Option<PathBuf>,
+    /// The name that the broker's certificate must have, where it is not the host's.
+    pub(crate) tls_name: Option<String>,
+    /// SHA-256 of the keys that the broker may have; any where empty.
+    pub(crate) pins: Vec<[u8; 32]>,
+    /// Through which the broker is reached.
+    pub(crate) proxy: Option<ProxyUrl>,
     /// Client certificate and its key: both or none.
     pub(crate) identity: Option<(PathBuf, PathBuf)>,
     pub(crate) keepalive: Duration,
@@ -78,35 +86,10 @@ impl BrokerUrl {
         if authority.contains(['/', '?', '#']) {
             return Err("must end after host and port; the start of topics is broker.root".to_owned());
         }
-        let (host, port) = split(authority)?;
-        let port = match port {
-            None => usual,
-            Some(port) => port
-                .parse()
-                .ok()
-                .filter(|port| *port != 0)
-                .ok_or_else(|| format!("{port:?} is not a port"))?,
-        };
+        let (host, port) = address::split(authority)?;
+        let port = address::port(port, usual)?;
         Ok(Self { transport, host: host.to_owned(), port })
     }
-}
-
-fn split(authority: &str) -> Result<(&str, Option<&str>), String> {
-    if let Some(rest) = authority.strip_prefix('[') {
-        let (host, after) = rest.split_once(']').ok_or("has a '[' without its ']'")?;
-        host.parse::<std::net::Ipv6Addr>().map_err(|_| format!("{host:?} is not an IPv6 address"))?;
-        let port = after.strip_prefix(':');
-        if port.is_none() && !after.is_empty() {
-            return Err("has something between ']' and the port".to_owned());
-        }
-        return Ok((host, port));
-    }
-    let (host, port) = authority.split_once(':').map_or((authority, None), |(host, port)| (host, Some(port)));
-    let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
-    if host.is_empty() || !host.chars().all(legal) {
-        return Err(format!("{host:?} is not a host name or address"));
-    }
-    Ok((host, port))
 }
 
 impl fmt::Display for BrokerUrl {
@@ -115,11 +98,7 @@ impl fmt::Display for BrokerUrl {
             Transport::Plain => "mqtt",
             Transport::Tls => "mqtts",
         };
-        if self.host.contains(':') {
-            write!(f, "{scheme}://[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{scheme}://{}:{}", self.host, self.port)
-        }
+        write!(f, "{scheme}://{}", address::join(&self.host, self.port))
     }
 }
 
@@ -135,4 +114,35 @@ pub(crate) fn root(text: &str) -> Result<(), String> {
         return Err(format!("must be 1 to {ROOT_LEVELS_MAX} levels of A-Z a-z 0-9 _ -, divided by '/'"));
     }
     Ok(())
+}
+
+/// The name that a certificate must have.
+pub(crate) fn tls_name(text: &str) -> Result<String, String> {
+    match address::split(text)? {
+        (host, None) if !text.starts_with('[') => Ok(host.to_owned()),
+        _ => Err("must be a name or an IPv4 address, without a port".to_owned()),
+    }
+}
+
+/// A SHA-256 in hex, as `sha256sum` prints it.
+pub(crate) fn pin(text: &str) -> Result<[u8; 32], String> {
+    let wanted = || format!("{text:?} is not a SHA-256 in hex: 64 digits");
+    if text.len() != 64 || !text.is_ascii() {
+        return Err(wanted());
+    }
+    let mut pin = [0; 32];
+    for (index, byte) in pin.iter_mut().enumerate() {
+        let digits = text.get(2 * index..2 * index + 2).unwrap_or_default();
+        *byte = u8::from_str_radix(digits, 16).map_err(|_| wanted())?;
+    }
+    Ok(pin)
+}
+
+/// A proxy that can carry TLS to the broker.
+pub(crate) fn proxy(text: &str) -> Result<ProxyUrl, String> {
+    let proxy = ProxyUrl::parse(text)?;
+    if proxy.secure() {
+        return Err("must begin with http://: TLS goes through it to the broker, not to the proxy".to_owned());
+    }
+    Ok(proxy)
 }

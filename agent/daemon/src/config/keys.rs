@@ -145,16 +145,34 @@ pub(crate) const KEYS: &[Key] = &[
         "PEM file of the CAs that vouch for the broker.",
     ),
     key(
+        "broker.tls_name",
+        Kind::Text,
+        "the host in `broker.url`",
+        "Name that is asked for (SNI) and that the broker's certificate must have, for a broker that is reached by an address or through a tunnel.",
+    ),
+    key(
+        "broker.pin_sha256",
+        Kind::List,
+        "any key that a CA vouches for",
+        "SHA-256, in hex, of the public keys that the broker may have, beside being vouched for; at most 8.",
+    ),
+    key(
+        "broker.proxy",
+        Kind::Text,
+        "none",
+        "`http://[user:password@]host[:port]` of an HTTP proxy that the broker is reached through, by `CONNECT`; needs `mqtts://`. With a password in it, no one but its owner may read the configuration file.",
+    ),
+    key(
         "broker.cert_file",
         Kind::Path,
         "none",
-        "PEM file of this board's client certificate; needs `key_file`.",
+        "PEM file of this board's client certificate, with what stands between it and the CA; needs `key_file`.",
     ),
     key(
         "broker.key_file",
         Kind::Path,
         "none",
-        "PEM file of its private key. No one but its owner may read it; needs `cert_file`.",
+        "PEM file of its private key: PKCS#8, SEC1 or PKCS#1. No one but its owner may read it; needs `cert_file`.",
     ),
     key(
         "broker.keepalive_seconds",
@@ -185,7 +203,7 @@ pub(crate) const KEYS: &[Key] = &[
         "registry.certs_dir",
         Kind::Path,
         "\"/etc/containers/certs.d\"",
-        "A folder `host[:port]/` a registry, with its CA (`*.crt`).",
+        "A folder `host[:port]/` a registry, with its CA (`*.crt`), and the board's certificate (`*.cert`) and key (`*.key`) where it wants one.",
     ),
     key(
         "registry.registries_conf",
@@ -198,6 +216,18 @@ pub(crate) const KEYS: &[Key] = &[
         Kind::Path,
         "the system's CA store",
         "PEM file of the CAs that vouch for the registries.",
+    ),
+    key(
+        "registry.proxy",
+        Kind::Text,
+        "HTTPS_PROXY of the environment",
+        "`http://[user:password@]host[:port]` of an HTTP proxy that registries are reached through, but for those in `insecure`. With a password in it, no one but its owner may read the configuration file.",
+    ),
+    key(
+        "registry.no_proxy",
+        Kind::List,
+        "NO_PROXY of the environment",
+        "Hosts, domains (`.example.com`) and networks (`10.0.0.0/8`) that are reached without `registry.proxy`.",
     ),
     key(
         "runtime.path",

@@ -4,6 +4,8 @@
 
 use std::path::{Component, Path, PathBuf};
 
+use coracle_core::address::ProxyUrl;
+
 use super::error::{ConfigError, Mistake};
 use super::fragment::Raw;
 use super::inputs::{Inputs, Origin};
@@ -84,6 +86,19 @@ impl Reading {
     ) -> Result<Option<T>, ConfigError> {
         let text = self.text(key, None);
         text.map(|text| parse(&text)).transpose().map_err(|problem| self.mistake(key, None, problem))
+    }
+
+    /// An address that may hold a password: it is shown without.
+    pub(super) fn proxy(
+        &mut self,
+        key: &'static str,
+        parse: impl FnOnce(&str) -> Result<ProxyUrl, String>,
+    ) -> Result<Option<ProxyUrl>, ConfigError> {
+        let proxy = self.parsed(key, parse)?;
+        if let (Some(proxy), Some(row)) = (&proxy, self.rows.last_mut()) {
+            row.value = proxy.to_string().into();
+        }
+        Ok(proxy)
     }
 
     pub(super) fn path(&mut self, key: &'static str, default: &str) -> Result<PathBuf, ConfigError> {

@@ -1,14 +1,14 @@
 //! Files that hold secrets: no one but their owner may read them, and the owner is root or this agent.
 
-use std::fs::Metadata;
-use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
+
+use coracle_host::files::judge_secret;
 
 use super::error::{ConfigError, Mistake};
 use super::inputs::Origin;
-use super::settings::Settings;
+use super::settings::{SettingRow, Settings};
 
-/// Checks all of them.
+/// Checks all of them: those that settings name, and the configuration itself where it holds a password.
 pub(crate) fn check(settings: &Settings) -> Result<(), ConfigError> {
     let broker = settings.broker.as_ref();
     let key_file = broker.and_then(|broker| broker.identity.as_ref()).map(|(_, key)| key);
@@ -19,35 +19,31 @@ pub(crate) fn check(settings: &Settings) -> Result<(), ConfigError> {
     ];
     for (key, path) in secrets {
         let Some(path) = path else { continue };
-        let found = std::fs::metadata(path).map_err(|error| format!("failed to look at {path:?}: {error}"));
-        let verdict = found.and_then(|found| judge(path, &found, nix::unistd::geteuid().as_raw()));
-        verdict.map_err(|problem| mistake(settings, key, problem))?;
+        judge_secret(path).map_err(|error| mistake(settings, key, error.to_string()))?;
+    }
+    let proxies = [
+        ("broker.proxy", broker.and_then(|broker| broker.proxy.as_ref())),
+        ("registry.proxy", settings.registry.proxy.as_ref()),
+    ];
+    for (key, proxy) in proxies {
+        if proxy.is_none_or(|proxy| !proxy.has_credentials()) {
+            continue;
+        }
+        let Some((file, _)) = settings.row(key).and_then(written) else { continue };
+        judge_secret(file)
+            .map_err(|error| mistake(settings, key, format!("holds a password, and {error}")))?;
     }
     Ok(())
 }
 
-fn judge(path: &Path, found: &Metadata, own_user: u32) -> Result<(), String> {
-    if !found.is_file() {
-        return Err(format!("{path:?} is not a file"));
+fn written(row: &SettingRow) -> Option<(&Path, usize)> {
+    match &row.origin {
+        Origin::File { file, line } => Some((file, *line)),
+        Origin::Default | Origin::Derived { .. } => None,
     }
-    if found.mode() & 0o077 != 0 {
-        let mode = found.mode() & 0o777;
-        return Err(format!(
-            "{path:?} can be reached by others (mode {mode:03o}); run: chmod 600 {}",
-            path.display()
-        ));
-    }
-    if found.uid() != 0 && found.uid() != own_user {
-        return Err(format!("{path:?} belongs to user {}; run: chown 0:0 {}", found.uid(), path.display()));
-    }
-    Ok(())
 }
 
 fn mistake(settings: &Settings, key: &str, problem: String) -> ConfigError {
-    let place = settings.row(key).and_then(|row| match &row.origin {
-        Origin::File { file, line } => Some((file.clone(), *line)),
-        Origin::Default | Origin::Derived { .. } => None,
-    });
-    let (file, line) = place.unzip();
-    Mistake { file, line, key: Some(key.to_owned()), problem }.into()
+    let (file, line) = settings.row(key).and_then(written).unzip();
+    Mistake { file: file.map(Path::to_owned), line, key: Some(key.to_owned()), problem }.into()
 }

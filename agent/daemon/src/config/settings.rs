@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use coracle_core::address::ProxyUrl;
 use coracle_core::allowance::Allowance;
 use coracle_core::compose::NetworkMode;
 use coracle_core::ident::{DeviceId, GroupName};
@@ -23,6 +24,8 @@ use super::surroundings::Surroundings;
 const GROUPS_MAX: usize = 4;
 /// The same where commands for groups are listened to: each group has two filters then.
 const COMMANDED_GROUPS_MAX: usize = 2;
+/// Keys that a broker may have: the one of today and those to come.
+const PINS_MAX: usize = 8;
 /// Stands in for the id of a board without a name of its own, while there is no broker to meet a namesake at.
 const NAMELESS: &str = "nameless";
 
@@ -98,6 +101,10 @@ pub(crate) struct RegistrySettings {
     pub(crate) certs_dir: Option<PathBuf>,
     pub(crate) registries_conf: Option<PathBuf>,
     pub(crate) ca_file: Option<PathBuf>,
+    /// Absent: what the environment says.
+    pub(crate) proxy: Option<ProxyUrl>,
+    /// Reached without that proxy.
+    pub(crate) no_proxy: Vec<String>,
 }
 
 /// The OCI runtime and what every workload gets.
@@ -276,6 +283,9 @@ fn broker_settings(reading: &mut Reading, groups: usize) -> Result<Option<Broker
     let username = reading.text("broker.username", None);
     let password_file = reading.optional_path("broker.password_file")?;
     let ca_file = reading.optional_path("broker.ca_file")?;
+    let tls_name = reading.parsed("broker.tls_name", broker::tls_name)?;
+    let pins = pins(reading)?;
+    let proxy = reading.proxy("broker.proxy", broker::proxy)?;
     let cert_file = reading.optional_path("broker.cert_file")?;
     let key_file = reading.optional_path("broker.key_file")?;
     let keepalive = Duration::from_secs(reading.count("broker.keepalive_seconds", 120));
@@ -299,7 +309,9 @@ fn broker_settings(reading: &mut Reading, groups: usize) -> Result<Option<Broker
         let problem = "needs broker.username beside it".to_owned();
         return Err(reading.mistake("broker.password_file", None, problem));
     }
-    for key in ["broker.ca_file", "broker.cert_file", "broker.key_file"] {
+    let of_tls = ["ca_file", "tls_name", "pin_sha256", "proxy", "cert_file", "key_file"];
+    for key in of_tls.map(|key| format!("broker.{key}")) {
+        let key = key.as_str();
         if url.transport == Transport::Plain && reading.inputs.value(key).is_some() {
             let problem = "has no effect with mqtt://; write mqtts:// in broker.url".to_owned();
             return Err(reading.mistake(key, None, problem));
@@ -330,11 +342,46 @@ fn broker_settings(reading: &mut Reading, groups: usize) -> Result<Option<Broker
         username,
         password_file,
         ca_file,
+        tls_name,
+        pins,
+        proxy,
         identity,
         keepalive,
         first_connect_splay,
         group_commands,
     }))
+}
+
+fn pins(reading: &mut Reading) -> Result<Vec<[u8; 32]>, ConfigError> {
+    const KEY: &str = "broker.pin_sha256";
+    let written = reading.list(KEY, serde_json::Value::Null).unwrap_or_default();
+    if let Some((_, line)) = written.get(PINS_MAX) {
+        return Err(reading.mistake(KEY, Some(*line), format!("more than {PINS_MAX} keys")));
+    }
+    let pin = |(text, line): &(String, usize)| {
+        broker::pin(text).map_err(|problem| reading.mistake(KEY, Some(*line), problem))
+    };
+    written.iter().map(pin).collect()
+}
+
+/// `registry.proxy` and what goes past it.
+fn registry_proxy(reading: &mut Reading) -> Result<(Option<ProxyUrl>, Vec<String>), ConfigError> {
+    const PAST: &str = "registry.no_proxy";
+    let proxy = reading.proxy("registry.proxy", ProxyUrl::parse)?;
+    let mut past = Vec::new();
+    for (text, line) in reading.list(PAST, serde_json::Value::Null).unwrap_or_default() {
+        let legal = |c: char| c.is_ascii_alphanumeric() || "*.-_:/[]".contains(c);
+        if text.is_empty() || !text.chars().all(legal) {
+            let problem = format!("{text:?} is not a host, a domain or a network");
+            return Err(reading.mistake(PAST, Some(line), problem));
+        }
+        past.push(text);
+    }
+    if proxy.is_none() && reading.inputs.value(PAST).is_some() {
+        let problem = "has no effect without registry.proxy; for HTTPS_PROXY there is NO_PROXY".to_owned();
+        return Err(reading.mistake(PAST, None, problem));
+    }
+    Ok((proxy, past))
 }
 
 fn registry(reading: &mut Reading) -> Result<RegistrySettings, ConfigError> {
@@ -348,13 +395,12 @@ fn registry(reading: &mut Reading) -> Result<RegistrySettings, ConfigError> {
         }
         insecure.push(text);
     }
-    Ok(RegistrySettings {
-        insecure,
-        auth_file: reading.optional_path("registry.auth_file")?,
-        certs_dir: reading.optional_path("registry.certs_dir")?,
-        registries_conf: reading.optional_path("registry.registries_conf")?,
-        ca_file: reading.optional_path("registry.ca_file")?,
-    })
+    let auth_file = reading.optional_path("registry.auth_file")?;
+    let certs_dir = reading.optional_path("registry.certs_dir")?;
+    let registries_conf = reading.optional_path("registry.registries_conf")?;
+    let ca_file = reading.optional_path("registry.ca_file")?;
+    let (proxy, no_proxy) = registry_proxy(reading)?;
+    Ok(RegistrySettings { insecure, auth_file, certs_dir, registries_conf, ca_file, proxy, no_proxy })
 }
 
 fn runtime(reading: &mut Reading) -> Result<RuntimeSettings, ConfigError> {

@@ -122,6 +122,30 @@ fn every_mistake_is_told_with_file_line_and_key() {
             "3: broker.cert_file: needs broker.key_file beside it",
         ),
         (
+            "[broker]\nurl = \"mqtts://b\"\ntls_name = \"b:1\"",
+            "3: broker.tls_name: must be a name or an IPv4 address, without a port",
+        ),
+        (
+            "[broker]\nurl = \"mqtts://b\"\npin_sha256 = [\n\"ab\"]",
+            "4: broker.pin_sha256: \"ab\" is not a SHA-256 in hex: 64 digits",
+        ),
+        (
+            "[broker]\nurl = \"mqtt://b\"\nproxy = \"http://u:hush@p\"",
+            "3: broker.proxy: has no effect with mqtt://; write mqtts:// in broker.url",
+        ),
+        (
+            "[broker]\nurl = \"mqtts://b\"\nproxy = \"https://u:hush@p\"",
+            "3: broker.proxy: must begin with http://: TLS goes through it to the broker, not to the proxy",
+        ),
+        (
+            "[registry]\nproxy = \"socks5://u:hush@p\"",
+            "2: registry.proxy: must be http://[user:password@]host[:port], or the same with https://",
+        ),
+        (
+            "[registry]\nno_proxy = [\".lan\"]",
+            "2: registry.no_proxy: has no effect without registry.proxy; for HTTPS_PROXY there is NO_PROXY",
+        ),
+        (
             "[broker]\nurl = \"mqtts://b\"\nkey_file = \"/k\"",
             "3: broker.key_file: needs broker.cert_file beside it",
         ),
@@ -341,6 +365,31 @@ fn a_secret_that_others_can_read_is_refused_with_the_command_that_mends_it() {
     assert_eq!(complaint, wanted);
     mode(0o600);
     assert!(super::load(Some(&file)).is_ok());
+}
+
+#[test]
+fn a_proxy_is_shown_without_its_password_which_nobody_else_may_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let tree = Tree::new(&[(
+        "my.toml",
+        "[broker]\nurl = \"mqtts://b\"\nproxy = \"http://u:hush-1@p:3128\"\n\
+         [registry]\nproxy = \"http://u:hush-2@p\"\nno_proxy = [\".lan\", \"10.0.0.0/8\"]\n",
+    )]);
+    let file = tree.0.join("my.toml");
+    let mode = |mode| std::fs::set_permissions(&file, std::fs::Permissions::from_mode(mode)).unwrap();
+    mode(0o644);
+    let complaint = super::load(Some(&file)).unwrap_err().to_string();
+    assert!(complaint.contains("my.toml:3: broker.proxy: holds a password"), "{complaint}");
+    assert!(complaint.ends_with(&format!("run: chmod 600 {}", file.display())), "{complaint}");
+    mode(0o600);
+    let settings = super::load(Some(&file)).unwrap();
+    let told = format!("{settings:?} {} {complaint}", serde_json::to_string(&settings.rows).unwrap());
+    assert!(!told.contains("hush"), "{told}");
+    let shown = |key| settings.row(key).unwrap().value.as_str().unwrap().to_owned();
+    assert_eq!(
+        [shown("broker.proxy"), shown("registry.proxy")],
+        ["http://***@p:3128", "http://***@p:80"].map(str::to_owned)
+    );
 }
 
 /// The rows that `agent/docs/config.md` must have.

@@ -7,6 +7,7 @@ use coracle_core::deployment::Generation;
 use coracle_core::fault::{Code, Fault};
 use coracle_core::rollout::Event;
 use coracle_core::trust::{Policy, Rotated};
+use coracle_host::clock;
 use serde_json::{Value, json};
 use tokio::time::Instant;
 
@@ -43,6 +44,9 @@ impl Engine {
                 Err(fault)
             }
             Admission::Accepted { scope, wanted, issued, unsigned } => {
+                if !unsigned {
+                    clock::at_least(issued);
+                }
                 let generation = wanted.target.generation.clone();
                 events::accepted(&wanted.target);
                 self.record.newest_iat = self.record.newest_iat.max(issued);

@@ -14,6 +14,9 @@ use crate::config::{self, BrokerSettings, Settings, Transport, Trust};
 /// How long a broker with MQTT 5 waits before it tells that a board is gone: a short loss is no news.
 const WILL_DELAY: Duration = Duration::from_secs(30);
 
+/// How often the files of certificates, key and password are looked at while a connection stands.
+const LOOK_EVERY: Duration = Duration::from_secs(60);
+
 /// What a birth tells of the newest document; kept up to date by the outbox.
 pub(crate) type Have = Arc<Mutex<Option<Generation>>>;
 
@@ -53,8 +56,13 @@ pub(crate) fn channel_config(settings: &Settings, broker: &BrokerSettings, have:
     ChannelConfig {
         host: broker.url.host.clone(),
         port: broker.url.port,
-        tls: (broker.url.transport == Transport::Tls)
-            .then(|| TlsFiles { ca: broker.ca_file.clone(), client: broker.identity.clone() }),
+        tls: (broker.url.transport == Transport::Tls).then(|| TlsFiles {
+            ca: broker.ca_file.clone(),
+            client: broker.identity.clone(),
+            pins: broker.pins.clone(),
+        }),
+        tls_name: broker.tls_name.clone(),
+        proxy: broker.proxy.clone(),
         protocol: match broker.protocol {
             config::Protocol::V5 => Protocol::V5,
             config::Protocol::V311 => Protocol::V311,
@@ -66,6 +74,7 @@ pub(crate) fn channel_config(settings: &Settings, broker: &BrokerSettings, have:
         first_connect_splay: broker.first_connect_splay,
         subscriptions,
         presence: presence(topics.own("up"), Arc::clone(have)),
+        look_every: LOOK_EVERY,
         reconnect_speedup: 1,
     }
 }

@@ -204,6 +204,13 @@ impl Engine {
                 self.trouble.disconnected(cause, *retry_in);
                 events::disconnected(*loss, cause, *retry_in);
             }
+            ChannelEvent::Renewing => events::renewing(),
+            ChannelEvent::Unusable { why } => {
+                events::lacking(
+                    "new credentials for the broker cannot be used; those read before are used on",
+                    why,
+                );
+            }
             ChannelEvent::Message { topic, payload, retained, missed } => {
                 self.commands.missed(*missed);
                 let root = self.settings.broker.as_ref().map_or("", |broker| broker.root.as_str());

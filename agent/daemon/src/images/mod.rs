@@ -13,7 +13,7 @@ use coracle_core::oci::{Digest, Platform, select};
 use coracle_core::preflight::Preflight;
 use coracle_core::trust::image::Rules;
 use coracle_host::files::{Lock, LockError};
-use coracle_host::registry::{self, RegistryClient, RegistryConfig, RegistryError, RegistryFiles};
+use coracle_host::registry::{self, Proxy, RegistryClient, RegistryConfig, RegistryError, RegistryFiles};
 use coracle_host::store::{Store, StoreError};
 
 use crate::config::RegistrySettings;
@@ -35,6 +35,7 @@ pub(crate) fn registry_config(settings: &RegistrySettings) -> Result<RegistryCon
         certs_dir: settings.certs_dir.clone(),
         registries_conf: settings.registries_conf.clone(),
         ca_file: settings.ca_file.clone(),
+        proxy: settings.proxy.clone().map(|url| Proxy { url, past: settings.no_proxy.clone() }),
     })
 }
 

@@ -10,9 +10,11 @@
 //!              inbox <─┘                            └─> link task: polls the library, never waits for us
 //! ```
 
+mod dial;
 mod inbox;
 mod link;
 mod outbox;
+mod proofs;
 mod session;
 mod task;
 mod tls;
@@ -23,6 +25,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use coracle_core::address::ProxyUrl;
 use coracle_core::limits::DESIRED_BYTES_MAX;
 use coracle_core::retry::Loss;
 use tokio::sync::{Notify, mpsc, watch};
@@ -53,6 +56,8 @@ pub struct TlsFiles {
     pub ca: Option<PathBuf>,
     /// PEM of this device's certificate and its key (PKCS#8, SEC1 or PKCS#1).
     pub client: Option<(PathBuf, PathBuf)>,
+    /// SHA-256 of the public keys that the broker may have, beside being vouched for; any where empty.
+    pub pins: Vec<[u8; 32]>,
 }
 
 /// Makes one presence document from the id of the connection.
@@ -92,10 +97,14 @@ impl Presence {
 /// Where the broker is and how to talk to it.
 #[derive(Clone)]
 pub struct ChannelConfig {
-    /// Name or address; also the name the broker's certificate must have.
+    /// Name or address; also the name the broker's certificate must have, unless `tls_name` is that.
     pub host: String,
     /// Port.
     pub port: u16,
+    /// The name that is asked for and that the broker's certificate must have.
+    pub tls_name: Option<String>,
+    /// The proxy that leads to the broker.
+    pub proxy: Option<ProxyUrl>,
     /// Absent: plain TCP.
     pub tls: Option<TlsFiles>,
     /// Which MQTT.
@@ -114,6 +123,8 @@ pub struct ChannelConfig {
     pub subscriptions: Vec<String>,
     /// What is said of this device.
     pub presence: Presence,
+    /// How often the files are looked at for something new.
+    pub look_every: Duration,
     /// Every wait between connections is divided by this; 1 but in tests.
     pub reconnect_speedup: u32,
 }
@@ -137,6 +148,13 @@ pub enum ChannelEvent {
         retained: bool,
         /// Messages before this one that were not kept: they came faster than they were taken.
         missed: u32,
+    },
+    /// The files have something new: the connection ends, and another one begins with it at once.
+    Renewing,
+    /// The files have something new that cannot be used. What was read before is used on.
+    Unusable {
+        /// The file and what is wrong with it.
+        why: String,
     },
     /// There is no connection.
     Disconnected {
@@ -166,7 +184,7 @@ impl Channel {
         let (events, receiver) = mpsc::channel(EVENTS_MAX);
         let (stop, stopped) = watch::channel(false);
         let outbox = outbox::Shared::default();
-        let task = tokio::spawn(task::run(config, outbox.clone(), events, stopped));
+        let task = tokio::spawn(task::run(Arc::new(config), outbox.clone(), events, stopped));
         (ChannelHandle { outbox, stop, task: Some(task) }, receiver)
     }
 }
@@ -182,9 +200,15 @@ impl ChannelHandle {
     }
 
     /// Has the presence said anew, and every subscription made anew, so that the broker hands out its retained messages
-    /// again. Nothing happens without a connection: the next one begins with both.
+    /// again; the files are looked at, too. Nothing happens without a connection: the next one begins with both.
     pub fn refresh(&self) {
         self.outbox.refresh();
+    }
+
+    /// A way to have that done which outlives this borrow; it does nothing once the channel has ended.
+    pub fn refresher(&self) -> impl Fn() + Send + 'static {
+        let outbox = self.outbox.clone();
+        move || outbox.refresh()
     }
 
     /// Says the farewell, takes leave of the broker and ends; a few seconds at most.

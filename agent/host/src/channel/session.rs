@@ -3,6 +3,7 @@
 //! Order: CONNACK, one SUBSCRIBE, SUBACK, birth, then the outbox, one acknowledged message at a time.
 
 use std::future;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,6 +14,7 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::inbox::{Inbox, Incoming};
 use super::link::{Link, Lost, Said, Terms};
 use super::outbox::{Kind, Publish, Qos, Shared};
+use super::proofs::{Fresh, Look, Proofs};
 use super::{ChannelConfig, ChannelEvent};
 
 /// How long the whole way to a standing subscription may take.
@@ -26,6 +28,8 @@ const REPAIR_EVERY: Duration = Duration::from_secs(1);
 pub(super) enum End {
     /// As asked.
     Left,
+    /// For another one with what the files have now.
+    Renewed,
     /// Not as asked; since when it had stood.
     Lost(Lost, Option<Instant>),
 }
@@ -36,12 +40,18 @@ const STRANGERS_MAX: u32 = 2;
 
 /// What one connection leaves to the next. Few brokers say that a session was taken over, and none does in MQTT 3.1.1;
 /// but whoever takes it leaves its own presence behind.
-#[derive(Default)]
 pub(super) struct Memory {
+    pub(super) proofs: Proofs,
     /// The presence documents of the last connection that stood.
     said: Vec<Bytes>,
     /// Connections in a row that found another one.
     strangers: u32,
+}
+
+impl Memory {
+    pub(super) fn new(config: Arc<ChannelConfig>) -> Self {
+        Self { proofs: Proofs::new(config), said: Vec::new(), strangers: 0 }
+    }
 }
 
 pub(super) struct Session<'a> {
@@ -50,6 +60,12 @@ pub(super) struct Session<'a> {
     pub(super) outbox: &'a Shared,
     pub(super) events: &'a mpsc::Sender<ChannelEvent>,
     pub(super) keepalive_s: u16,
+}
+
+/// How a standing connection came to its end by itself.
+enum Parted {
+    Lost(Lost),
+    Renewed,
 }
 
 /// What changes while a connection stands.
@@ -69,6 +85,8 @@ struct Standing {
     repair_at: Option<Instant>,
     repaired_at: Option<Instant>,
     heard_at: Instant,
+    /// When the files are looked at next.
+    look_at: Instant,
     /// For the owner, who has not taken it yet.
     waiting: Option<ChannelEvent>,
 }
@@ -85,14 +103,18 @@ impl Session<'_> {
         };
         let since = Instant::now();
         self.outbox.set_connected(true);
-        let lost = tokio::select! {
-            lost = self.stay(&mut standing) => Some(lost),
+        let parted = tokio::select! {
+            parted = self.stay(&mut standing, &mut memory.proofs) => Some(parted),
             () = asked(stop) => None,
         };
         memory.strangers = standing.strangers;
         memory.said = vec![standing.presence.clone(), standing.will.clone()];
-        let end = match lost {
-            Some(lost) => End::Lost(lost, Some(since)),
+        let end = match parted {
+            Some(Parted::Lost(lost)) => End::Lost(lost, Some(since)),
+            Some(Parted::Renewed) => {
+                hang_up(&mut standing).await;
+                End::Renewed
+            }
             None => {
                 self.leave(&mut standing).await;
                 End::Left
@@ -105,10 +127,14 @@ impl Session<'_> {
         end
     }
 
-    async fn open(&self, memory: &Memory) -> Result<Standing, Lost> {
+    async fn open(&self, memory: &mut Memory) -> Result<Standing, Lost> {
         let presence = &self.config.presence;
         let will = Bytes::from((presence.will)(self.sid));
-        let terms = Terms::read(self.config, self.keepalive_s, will.to_vec())?;
+        let Fresh { password, tls, trouble } = memory.proofs.read()?;
+        if let Some(why) = trouble {
+            self.tell(ChannelEvent::Unusable { why }).await?;
+        }
+        let terms = Terms { keepalive_s: self.keepalive_s, will: will.to_vec(), password, tls };
         let filters = self.filters();
         let inbox = Inbox::new(&filters);
         let mut link = Link::open(self.config, terms, inbox.clone())?;
@@ -139,15 +165,28 @@ impl Session<'_> {
             repair_at: Some(now),
             repaired_at: None,
             heard_at: now,
+            look_at: now + self.config.look_every,
             waiting,
         })
     }
 
-    async fn stay(&self, standing: &mut Standing) -> Lost {
+    async fn stay(&self, standing: &mut Standing, proofs: &mut Proofs) -> Parted {
         let patience = Duration::from_secs(u64::from(self.keepalive_s) * 2);
         loop {
             if let Err(lost) = self.send(standing).and_then(|()| self.take(standing)) {
-                return lost;
+                return Parted::Lost(lost);
+            }
+            if standing.waiting.is_none() && standing.look_at <= Instant::now() {
+                standing.look_at = Instant::now() + self.config.look_every;
+                match proofs.again() {
+                    Look::Same => {}
+                    Look::Unusable(why) => standing.waiting = Some(ChannelEvent::Unusable { why }),
+                    Look::Renewed => {
+                        // Without a listener the next connection finds that out.
+                        let _ = self.tell(ChannelEvent::Renewing).await;
+                        return Parted::Renewed;
+                    }
+                }
             }
             let unanswered = standing.sent.as_ref().map_or(standing.heard_at, |(_, at)| *at);
             let watchdog = standing.heard_at.min(unanswered) + patience;
@@ -156,14 +195,12 @@ impl Session<'_> {
                     standing.heard_at = Instant::now();
                     match said {
                         Said::Acknowledged => standing.sent = None,
-                        Said::Lost(lost) => return lost,
+                        Said::Lost(lost) => return Parted::Lost(lost),
                         Said::Connected | Said::Subscribed { .. } | Said::Alive => {}
                     }
                 }
                 permit = self.events.reserve(), if standing.waiting.is_some() => {
-                    let Ok(permit) = permit else {
-                        return Lost::new(Loss::Network, "nobody listens to the channel");
-                    };
+                    let Ok(permit) = permit else { return Parted::Lost(nobody()) };
                     if let Some(event) = standing.waiting.take() {
                         permit.send(event);
                     }
@@ -171,12 +208,17 @@ impl Session<'_> {
                 () = self.outbox.rung(), if standing.sent.is_none() => {}
                 () = standing.inbox.rung(), if standing.waiting.is_none() => {}
                 () = at(standing.repair_at), if standing.sent.is_none() => {}
+                () = sleep_until(standing.look_at), if standing.waiting.is_none() => {}
                 () = sleep_until(watchdog) => {
                     let cause = format!("the broker acknowledged nothing for {} s", patience.as_secs());
-                    return Lost::new(Loss::Network, cause);
+                    return Parted::Lost(Lost::new(Loss::Network, cause));
                 }
             }
         }
+    }
+
+    async fn tell(&self, event: ChannelEvent) -> Result<(), Lost> {
+        self.events.send(event).await.map_err(|_| nobody())
     }
 
     /// Sends what is due: the presence first, then the outbox until one must be acknowledged.
@@ -186,6 +228,7 @@ impl Session<'_> {
             // The broker hands out every retained message again.
             standing.link.subscribe(&self.filters())?;
             standing.repair_at = Some(standing.repair_earliest(now));
+            standing.look_at = now;
         }
         if standing.sent.is_none() && standing.repair_at.is_some_and(|at| at <= now) {
             standing.repair_at = None;
@@ -282,6 +325,23 @@ impl Standing {
             return Ok(());
         }
         Err(Lost::new(Loss::TakenOver, "another client speaks with this device's id"))
+    }
+}
+
+fn nobody() -> Lost {
+    Lost::new(Loss::Network, "nobody listens to the channel")
+}
+
+/// Sends DISCONNECT, so that the broker forgets the will: the next connection is about to begin.
+async fn hang_up(standing: &mut Standing) {
+    standing.link.disconnect();
+    let deadline = Instant::now() + LEAVE;
+    while let Ok(said) = timeout_at(deadline, standing.link.said()).await {
+        match said {
+            Said::Lost(_) => return,
+            Said::Acknowledged => standing.sent = None,
+            Said::Connected | Said::Subscribed { .. } | Said::Alive => {}
+        }
     }
 }
 

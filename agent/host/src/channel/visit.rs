@@ -1,6 +1,7 @@
 //! A short visit to the broker, by a tool and not by a board: what is retained there, one message more, and what comes
 //! while somebody waits. Nothing is said of a presence, and a connection that is lost is not made again.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -11,6 +12,7 @@ use super::ChannelConfig;
 use super::inbox::{Inbox, Incoming};
 use super::link::{Link, Lost, Said, Terms};
 use super::outbox::{Kind, Publish, Qos};
+use super::proofs::{Fresh, Proofs};
 
 /// How long the broker may take to answer anything.
 const ANSWER: Duration = Duration::from_secs(60);
@@ -53,7 +55,8 @@ impl Visit {
     pub async fn begin(config: &ChannelConfig) -> Result<Self, VisitError> {
         let filters = config.subscriptions.clone();
         let inbox = Inbox::new(&filters);
-        let terms = Terms::read(config, config.keepalive_s, Vec::new())?;
+        let Fresh { password, tls, .. } = Proofs::new(Arc::new(config.clone())).read()?;
+        let terms = Terms { keepalive_s: config.keepalive_s, will: Vec::new(), password, tls };
         let link = Link::open(config, terms, inbox.clone())?;
         let mut visit = Self { link, inbox, filters, waiting: Vec::new() };
         visit.until(|said| matches!(said, Said::Connected)).await?;

@@ -149,7 +149,8 @@ fn keep(kept: &mut HashMap<(String, String), Kept>, endpoint: &Endpoint, new: Ke
 
 async fn ping(web: &Web, config: &RegistryConfig, endpoint: &Endpoint) -> Result<Answer, Cause> {
     let url = format!("{}/v2/", endpoint.base());
-    let request = Request { method: Method::GET, url, accept: None, authorization: None, form: None };
+    let request =
+        Request { method: Method::GET, url, accept: None, authorization: None, form: None, range: None };
     let answer = web.send(config, endpoint, request, PING_BYTES_MAX).await?;
     // Other failures of the ping say nothing of the repository; patience is asked for all requests.
     match answer.status.as_u16() {
@@ -240,8 +241,14 @@ async fn fetch_token(
         }
     }
     let method = if form.is_some() { Method::POST } else { Method::GET };
-    let request =
-        Request { method, url: url.to_string(), accept: None, authorization: authorization.as_deref(), form };
+    let request = Request {
+        method,
+        url: url.to_string(),
+        accept: None,
+        authorization: authorization.as_deref(),
+        form,
+        range: None,
+    };
     let failed = |why: String, retry| Cause::Token { realm: host.clone(), why, retry };
     let answer = web.send(config, endpoint, request, TOKEN_ANSWER_BYTES_MAX).await.map_err(|cause| {
         let retry = cause.retry();

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use coracle_core::oci::Digest;
-use futures_util::StreamExt;
+use futures_util::StreamExt as _;
+use futures_util::stream::BoxStream;
 use oci_client::client::{
     BlobResponse, Certificate, CertificateEncoding, ClientConfig, ClientProtocol, SizedStream,
 };
@@ -24,9 +25,10 @@ use super::config::{RegistryConfig, Timeouts};
 use super::endpoint::{Endpoint, Scheme};
 use super::error::{Cause, cut};
 use super::guard::guarded;
-use super::small::USER_AGENT;
+use super::small::{self, USER_AGENT, Web};
 use super::throttle::Throttle;
 use super::trust;
+use crate::files::Stamp;
 
 /// Clients kept; one for each registry, repository and token in use.
 const CLIENTS_MAX: usize = 4;
@@ -66,6 +68,17 @@ pub(super) struct Transfer<'a, P> {
     pub(super) throttle: &'a Throttle,
     pub(super) sink: &'a Sender<Bytes>,
     pub(super) on_progress: P,
+}
+
+/// The bytes of a body as they come.
+type Pieces = BoxStream<'static, Result<Bytes, Cause>>;
+
+/// A body on its way, whoever opened it.
+struct Opened {
+    /// Whether it begins at the offset, and not at the blob's start.
+    partial: bool,
+    length: Option<u64>,
+    pieces: Pieces,
 }
 
 /// Whether bytes come, and fast enough. Time spent elsewhere (in the sink) does not count.
@@ -109,6 +122,8 @@ impl Pace {
 
 #[derive(PartialEq, Eq)]
 struct Key {
+    /// Of the files that its roots came from.
+    stamp: Stamp,
     registry: String,
     host: String,
     repository: String,
@@ -131,29 +146,64 @@ impl Blobs {
     pub(super) async fn fetch<P: FnMut(Progress)>(
         &self,
         config: &RegistryConfig,
+        web: &Web,
         endpoint: &Endpoint,
         authorization: &Authorization,
         transfer: &mut Transfer<'_, P>,
     ) -> Result<(), Cause> {
-        let digest = transfer.digest.to_string();
-        let reference =
-            Reference::with_digest(endpoint.host.clone(), endpoint.repository.clone(), digest.clone());
-        let client = self.client(config, endpoint, authorization, &reference).await?;
         let missing = transfer.size.saturating_sub(transfer.offset);
-        // A range even for the whole: a partial answer is not hashed by the library, and the consumer hashes anyway.
-        let asked =
-            client.pull_blob_stream_partial(&reference, digest.as_str(), transfer.offset, Some(missing));
-        let wait = config.timeouts.connect + config.timeouts.read;
-        let (stream, skip) =
-            match guarded(wait, asked).await?.map_err(|error| cause(error, &transfer.digest))? {
-                BlobResponse::Partial(stream) => (stream, 0),
-                BlobResponse::Full(stream) => (stream, transfer.offset),
-            };
+        let Opened { partial, length, pieces } =
+            self.open(config, web, endpoint, authorization, transfer, missing).await?;
+        let skip = if partial { 0 } else { transfer.offset };
         let expected = missing + skip;
-        if let Some(announced) = stream.content_length.filter(|announced| *announced != expected) {
+        if let Some(announced) = length.filter(|announced| *announced != expected) {
             return Err(Cause::Size { expected, announced });
         }
-        transfer.take(&config.timeouts, stream, skip).await
+        transfer.take(&config.timeouts, pieces, skip).await
+    }
+
+    /// Opens the body, by the transport library wherever it can.
+    async fn open<P>(
+        &self,
+        config: &RegistryConfig,
+        web: &Web,
+        endpoint: &Endpoint,
+        authorization: &Authorization,
+        transfer: &Transfer<'_, P>,
+        missing: u64,
+    ) -> Result<Opened, Cause> {
+        let digest = transfer.digest;
+        let stamp = trust::stamp(config, &endpoint.registry);
+        if endpoint.scheme == Scheme::Https && trust::needs_own_client(config, &endpoint.registry)? {
+            let authorization = authorization.header();
+            let request = small::Request {
+                method: reqwest::Method::GET,
+                url: format!("{}/v2/{}/blobs/{digest}", endpoint.base(), endpoint.repository),
+                accept: None,
+                authorization: authorization.as_deref(),
+                form: None,
+                range: Some(format!("bytes={}-{}", transfer.offset, transfer.size.saturating_sub(1))),
+            };
+            let small::Opened { partial, length, body } = web.open(config, endpoint, request).await?;
+            let broken = |error: reqwest::Error| Cause::Broken(std::io::Error::other(error.without_url()));
+            let pieces = body.bytes_stream().map(move |piece| piece.map_err(broken)).boxed();
+            return Ok(Opened { partial, length, pieces });
+        }
+        let words = digest.to_string();
+        let reference =
+            Reference::with_digest(endpoint.host.clone(), endpoint.repository.clone(), words.clone());
+        let client = self.client(config, endpoint, authorization, &reference, stamp).await?;
+        // A range even for the whole: a partial answer is not hashed by the library, and the consumer hashes anyway.
+        let asked =
+            client.pull_blob_stream_partial(&reference, words.as_str(), transfer.offset, Some(missing));
+        let wait = config.timeouts.connect + config.timeouts.read;
+        let answer = guarded(wait, asked).await?.map_err(|error| cause(error, &digest))?;
+        let (SizedStream { stream, content_length: length, .. }, partial) = match answer {
+            BlobResponse::Partial(stream) => (stream, true),
+            BlobResponse::Full(stream) => (stream, false),
+        };
+        let pieces = stream.map(move |piece| piece.map_err(|error| broken(error, &digest))).boxed();
+        Ok(Opened { partial, length, pieces })
     }
 
     async fn client(
@@ -162,8 +212,10 @@ impl Blobs {
         endpoint: &Endpoint,
         authorization: &Authorization,
         reference: &Reference,
+        stamp: Stamp,
     ) -> Result<oci_client::Client, Cause> {
         let key = Key {
+            stamp,
             registry: endpoint.registry.clone(),
             host: endpoint.host.clone(),
             repository: endpoint.repository.clone(),
@@ -204,13 +256,12 @@ impl Blobs {
 
 impl<P: FnMut(Progress)> Transfer<'_, P> {
     /// Passes a stream on to the sink, but for its first `skip` bytes, which are there already.
-    async fn take(&mut self, timeouts: &Timeouts, stream: SizedStream, mut skip: u64) -> Result<(), Cause> {
-        let mut pieces = stream.stream;
+    async fn take(&mut self, timeouts: &Timeouts, mut pieces: Pieces, mut skip: u64) -> Result<(), Cause> {
         let mut pace = Pace::new(timeouts);
         loop {
             let piece = match pace.next(pieces.next()).await {
                 Ok(Some(Ok(piece))) => piece,
-                Ok(Some(Err(error))) => return Err(broken(error, &self.digest)),
+                Ok(Some(Err(cause))) => return Err(cause),
                 Ok(None) => break,
                 // A connection that stays open after the last byte owes nothing.
                 Err(_) if self.offset == self.size => break,
@@ -252,12 +303,16 @@ fn build(config: &RegistryConfig, endpoint: &Endpoint) -> Result<oci_client::Cli
     let host = endpoint.host.rsplit_once(':').map_or(endpoint.host.as_str(), |(host, _)| host);
     let (roots, https_proxy, no_proxy, protocol) = match endpoint.scheme {
         Scheme::Https => {
-            let roots =
-                trust::roots(config.ca_file.as_deref(), config.certs_dir.as_deref(), &endpoint.registry)?;
-            let proxy =
-                variable(["HTTPS_PROXY", "https_proxy"]).or_else(|| variable(["ALL_PROXY", "all_proxy"]));
-            let no_proxy = proxy.is_some().then(|| variable(["NO_PROXY", "no_proxy"])).flatten();
-            (roots, proxy, no_proxy, ClientProtocol::Https)
+            let roots = trust::trust(config, &endpoint.registry)?.roots;
+            let (proxy, past) = match &config.proxy {
+                Some(proxy) => (Some(proxy.url.secret()), Some(proxy.past())),
+                None => {
+                    let proxy = variable(["HTTPS_PROXY", "https_proxy"]);
+                    let proxy = proxy.or_else(|| variable(["ALL_PROXY", "all_proxy"]));
+                    (proxy, variable(["NO_PROXY", "no_proxy"]))
+                }
+            };
+            (roots, proxy, past, ClientProtocol::Https)
         }
         Scheme::Http => {
             let own = host.trim_matches(['[', ']']).to_owned();

@@ -255,6 +255,7 @@ impl RegistryClient {
                 accept: Some(wanted.accept.clone()),
                 authorization: header.as_deref(),
                 form: None,
+                range: None,
             };
             self.web.send(&self.config, endpoint, request, wanted.limit).await
         };
@@ -308,7 +309,7 @@ impl RegistryClient {
         transfer: &mut Transfer<'_, P>,
     ) -> Result<(), Cause> {
         let first = self.auth.authorization(&self.web, &self.config, endpoint).await?;
-        let cause = match self.blobs.fetch(&self.config, endpoint, &first, transfer).await {
+        let cause = match self.blobs.fetch(&self.config, &self.web, endpoint, &first, transfer).await {
             Ok(()) => return Ok(()),
             Err(cause) => cause,
         };
@@ -316,7 +317,7 @@ impl RegistryClient {
             return Err(self.explained(endpoint, &first, &transfer.digest, cause).await);
         }
         let second = self.auth.renew(&self.web, &self.config, endpoint, &first, None).await?;
-        match self.blobs.fetch(&self.config, endpoint, &second, transfer).await {
+        match self.blobs.fetch(&self.config, &self.web, endpoint, &second, transfer).await {
             Err(cause) if is_unauthorized(&cause) => {
                 self.auth.forget(endpoint).await;
                 Err(Cause::Denied("it refused even a new token"))
@@ -339,8 +340,14 @@ impl RegistryClient {
         }
         let url = format!("{}/v2/{}/blobs/{digest}", endpoint.base(), endpoint.repository);
         let header = authorization.header();
-        let request =
-            Request { method: Method::HEAD, url, accept: None, authorization: header.as_deref(), form: None };
+        let request = Request {
+            method: Method::HEAD,
+            url,
+            accept: None,
+            authorization: header.as_deref(),
+            form: None,
+            range: None,
+        };
         let seen = self.web.look(&self.config, endpoint, request).await;
         match (seen, cause) {
             (Err(redirect @ Cause::Redirect { .. }), _) => redirect,

@@ -4,6 +4,8 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use coracle_core::address::ProxyUrl;
+
 use super::credentials::CredentialFiles;
 use super::endpoint::Registries;
 use super::error::{Attempt, Cause, RegistryError};
@@ -19,8 +21,11 @@ pub struct RegistryConfig {
     pub insecure: Vec<String>,
     /// Roots instead of the system's.
     pub ca_file: Option<PathBuf>,
-    /// More roots for single registries: `<dir>/<host:port>/*.crt`.
+    /// More roots for single registries, `<dir>/<host:port>/*.crt`, and this board's certificate for them, `*.cert`
+    /// with its `*.key`.
     pub certs_dir: Option<PathBuf>,
+    /// Through which registries are reached, but for those in `insecure`; what the environment says where absent.
+    pub proxy: Option<Proxy>,
     /// Mirrors, locations, blocked registries.
     pub registries: Registries,
     /// Where credentials are looked up.
@@ -29,6 +34,22 @@ pub struct RegistryConfig {
     pub timeouts: Timeouts,
     /// How often to try.
     pub retry: RetryPolicy,
+}
+
+/// A proxy and what goes past it.
+#[derive(Debug, Clone)]
+pub struct Proxy {
+    /// Where it is.
+    pub url: ProxyUrl,
+    /// Hosts, domains and networks, as `NO_PROXY` has them.
+    pub past: Vec<String>,
+}
+
+impl Proxy {
+    /// As `NO_PROXY` has it.
+    pub(super) fn past(&self) -> String {
+        self.past.join(",")
+    }
 }
 
 /// How long to wait for what.
@@ -69,6 +90,8 @@ pub struct RegistryFiles {
     pub registries_conf: Option<PathBuf>,
     /// Roots instead of the system's.
     pub ca_file: Option<PathBuf>,
+    /// What the environment says where absent.
+    pub proxy: Option<Proxy>,
 }
 
 impl RegistryConfig {
@@ -94,6 +117,7 @@ impl RegistryConfig {
             insecure: files.insecure.clone(),
             ca_file: files.ca_file.clone(),
             certs_dir: Some(certs_dir),
+            proxy: files.proxy.clone(),
             registries: Registries::load(&registries_conf).map_err(failed)?,
             credentials,
             timeouts: Timeouts::default(),

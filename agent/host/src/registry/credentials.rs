@@ -14,6 +14,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use super::config::read_text;
 use super::error::Cause;
 use super::trust::restore_environment;
+use crate::files;
 
 /// Bytes of a credential helper's answer.
 const HELPER_BYTES_MAX: u64 = 64 << 10;
@@ -110,6 +111,8 @@ impl CredentialFiles {
             for key in keys(registry, name) {
                 let Some(entry) = file.auths.get(&key) else { continue };
                 if let Some(credential) = entry.credential().map_err(|why| failed(format!("{key}: {why}")))? {
+                    // A file that only names helpers may be anybody's to read; one with a secret may not.
+                    files::judge_secret(path).map_err(Cause::Secret)?;
                     return Ok(Some(credential));
                 }
             }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use coracle_core::oci::Digest;
 
+use crate::files::SecretError;
+
 /// A failed attempt: what was tried, on which object of which registry, and why it failed.
 ///
 /// Display names all three; `source` goes on where the cause has a cause of its own.
@@ -151,6 +153,9 @@ pub enum Cause {
         /// Why.
         why: String,
     },
+    /// A file with credentials is not kept as a secret.
+    #[error("{0}")]
+    Secret(SecretError),
     /// A TLS client cannot be made.
     #[error("TLS is not available: {0}")]
     Tls(String),
@@ -194,6 +199,7 @@ impl Cause {
             | Self::Refetched { .. }
             | Self::Blocked
             | Self::File { .. }
+            | Self::Secret(_)
             | Self::Tls(_)
             | Self::ConsumerGone => Retry::Never,
         }

@@ -6,7 +6,7 @@
 //! ```text
 //!              RegistryClient
 //!    ping, token, manifest │ layer, image config
-//!        small (reqwest) ──┴── blob (oci-client)
+//!        small (reqwest) ──┴── blob (oci-client; small, where the board proves itself by a certificate)
 //!   bounded bodies, own        closed ranges, resumed at the byte,
 //!   redirect rules             guarded wait for the answer's head
 //! ```
@@ -29,7 +29,7 @@ mod trust;
 pub use attached::Page;
 pub use blob::{Progress, Transferred};
 pub use client::{RawManifest, RegistryClient};
-pub use config::{RegistryConfig, RegistryFiles, Timeouts};
+pub use config::{Proxy, RegistryConfig, RegistryFiles, Timeouts};
 pub use credentials::CredentialFiles;
 pub use endpoint::Registries;
 pub use error::{Attempt, Cause, RegistryError, Retry};

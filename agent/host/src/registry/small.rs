@@ -1,4 +1,5 @@
-//! Small documents over HTTP: bounded bodies, visible headers, redirects by our own rules.
+//! Documents over HTTP, and blobs where the transport library cannot: bounded bodies, visible headers, redirects by
+//! our own rules.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,6 +14,7 @@ use super::config::RegistryConfig;
 use super::endpoint::{Endpoint, Scheme};
 use super::error::{Cause, cut};
 use super::trust;
+use crate::files::Stamp;
 
 /// Redirects in a row; registries use one, to their storage.
 const REDIRECTS_MAX: usize = 5;
@@ -31,6 +33,8 @@ pub(super) struct Request<'a> {
     pub(super) authorization: Option<&'a str>,
     /// A form, for token servers.
     pub(super) form: Option<String>,
+    /// The value of `Range`.
+    pub(super) range: Option<String>,
 }
 
 /// An answer whose body was read to its bound.
@@ -40,9 +44,34 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
 }
 
+/// The body of a blob, or of its part.
+pub(super) struct Opened {
+    /// Whether it begins where it was asked to, and not at the blob's start.
+    pub(super) partial: bool,
+    /// What the registry announced.
+    pub(super) length: Option<u64>,
+    /// The bytes as they come.
+    pub(super) body: reqwest::Response,
+}
+
+/// Who is spoken to.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Whom {
+    /// The registry itself, which may learn who this board is.
+    Registry,
+    /// Where it sent us.
+    Another,
+}
+
+/// A client and the files it was made of, as they looked then.
+struct Made {
+    stamp: Stamp,
+    client: reqwest::Client,
+}
+
 /// Clients by registry: each has its own roots.
 pub(super) struct Web {
-    clients: Mutex<HashMap<(String, Scheme), reqwest::Client>>,
+    clients: Mutex<HashMap<(String, Scheme, Whom), Made>>,
 }
 
 impl Web {
@@ -58,16 +87,43 @@ impl Web {
         request: Request<'_>,
         limit: u64,
     ) -> Result<Answer, Cause> {
+        let response = self.follow(config, endpoint, &request).await?;
+        read(config, response, limit).await
+    }
+
+    /// Opens the body of a blob; an answer other than success is a failure.
+    pub(super) async fn open(
+        &self,
+        config: &RegistryConfig,
+        endpoint: &Endpoint,
+        request: Request<'_>,
+    ) -> Result<Opened, Cause> {
+        let response = self.follow(config, endpoint, &request).await?;
+        match response.status().as_u16() {
+            status @ (200 | 206) => {
+                Ok(Opened { partial: status == 206, length: response.content_length(), body: response })
+            }
+            _ => Err(read(config, response, ERROR_BYTES_MAX).await?.failure("")),
+        }
+    }
+
+    /// The answer to `request` where redirects within the rules end.
+    async fn follow(
+        &self,
+        config: &RegistryConfig,
+        endpoint: &Endpoint,
+        request: &Request<'_>,
+    ) -> Result<reqwest::Response, Cause> {
         let mut url = parse_url(&request.url)?;
         let origin = url.clone();
         for _ in 0..=REDIRECTS_MAX {
-            let response = self.send_once(config, endpoint, &request, &url, same_host(&origin, &url)).await?;
+            let response = self.send_once(config, endpoint, request, &url, whom(&origin, &url)).await?;
             match redirect_target(&url, response.status(), response.headers())? {
                 Some(next) if request.form.is_none() => {
                     check_target(endpoint, &url, &next).await?;
                     url = next;
                 }
-                _ => return read(config, response, limit).await,
+                _ => return Ok(response),
             }
         }
         Err(refused(&url, "too many redirects"))
@@ -81,7 +137,7 @@ impl Web {
         request: Request<'_>,
     ) -> Result<Answer, Cause> {
         let url = parse_url(&request.url)?;
-        let response = self.send_once(config, endpoint, &request, &url, true).await?;
+        let response = self.send_once(config, endpoint, &request, &url, Whom::Registry).await?;
         if let Some(next) = redirect_target(&url, response.status(), response.headers())? {
             check_target(endpoint, &url, &next).await?;
         }
@@ -94,16 +150,19 @@ impl Web {
         endpoint: &Endpoint,
         request: &Request<'_>,
         url: &Url,
-        own_host: bool,
+        whom: Whom,
     ) -> Result<reqwest::Response, Cause> {
         let scheme = if url.scheme() == "https" { Scheme::Https } else { Scheme::Http };
-        let client = self.client(config, &endpoint.registry, scheme)?;
+        let client = self.client(config, &endpoint.registry, scheme, whom)?;
         let mut builder = client.request(request.method.clone(), url.clone());
         if let Some(accept) = &request.accept {
             builder = builder.header(header::ACCEPT, accept);
         }
-        if let Some(authorization) = request.authorization.filter(|_| own_host) {
+        if let Some(authorization) = request.authorization.filter(|_| whom == Whom::Registry) {
             builder = builder.header(header::AUTHORIZATION, authorization);
+        }
+        if let Some(range) = &request.range {
+            builder = builder.header(header::RANGE, range);
         }
         if let Some(form) = &request.form {
             builder =
@@ -122,22 +181,33 @@ impl Web {
         config: &RegistryConfig,
         registry: &str,
         scheme: Scheme,
+        whom: Whom,
     ) -> Result<reqwest::Client, Cause> {
-        let key = (registry.to_owned(), scheme);
+        let key = (registry.to_owned(), scheme, whom);
+        // Looked at before they are read: what changes in between is seen at the next request.
+        let stamp = match scheme {
+            Scheme::Http => Stamp::default(),
+            Scheme::Https => trust::stamp(config, registry),
+        };
         let mut clients = self.clients.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(client) = clients.get(&key) {
-            return Ok(client.clone());
+        if let Some(made) = clients.get(&key).filter(|made| made.stamp == stamp) {
+            return Ok(made.client.clone());
         }
-        let client = build(config, registry, scheme)?;
+        let client = build(config, registry, scheme, whom)?;
         if clients.len() >= CLIENTS_MAX {
             clients.clear();
         }
-        clients.insert(key, client.clone());
+        clients.insert(key, Made { stamp, client: client.clone() });
         Ok(client)
     }
 }
 
-fn build(config: &RegistryConfig, registry: &str, scheme: Scheme) -> Result<reqwest::Client, Cause> {
+fn build(
+    config: &RegistryConfig,
+    registry: &str,
+    scheme: Scheme,
+    whom: Whom,
+) -> Result<reqwest::Client, Cause> {
     let failed = |error: reqwest::Error| Cause::Tls(error.to_string());
     let mut builder = reqwest::Client::builder()
         .redirect(reqwest::redirect::Policy::none())
@@ -145,17 +215,23 @@ fn build(config: &RegistryConfig, registry: &str, scheme: Scheme) -> Result<reqw
         .pool_max_idle_per_host(1)
         .pool_idle_timeout(Duration::from_secs(20))
         .user_agent(USER_AGENT);
-    let mut certificates = Vec::new();
     match scheme {
-        // A registry named insecure is near: a proxy is not asked.
-        Scheme::Http => builder = builder.no_proxy(),
+        // A registry named insecure is near: a proxy is not asked, and no authority.
+        Scheme::Http => builder = builder.no_proxy().tls_certs_only([]),
         Scheme::Https => {
-            for root in trust::roots(config.ca_file.as_deref(), config.certs_dir.as_deref(), registry)? {
-                certificates.push(reqwest::Certificate::from_der(&root).map_err(failed)?);
+            let mut trust = trust::trust(config, registry)?;
+            trust.identity = trust.identity.filter(|_| whom == Whom::Registry);
+            let settings = trust::client_config(&trust)?;
+            builder = builder.tls_backend_preconfigured(settings);
+            if let Some(proxy) = &config.proxy {
+                // Its message could repeat the address, and with it the credentials.
+                let made = reqwest::Proxy::https(proxy.url.secret())
+                    .map_err(|_| Cause::Tls(format!("the proxy {} cannot be used", proxy.url)))?;
+                builder = builder.proxy(made.no_proxy(reqwest::NoProxy::from_string(&proxy.past())));
             }
         }
     }
-    builder.tls_certs_only(certificates).build().map_err(failed)
+    builder.build().map_err(failed)
 }
 
 async fn read(config: &RegistryConfig, mut response: reqwest::Response, limit: u64) -> Result<Answer, Cause> {
@@ -227,6 +303,10 @@ fn same_host(a: &Url, b: &Url) -> bool {
     a.scheme() == b.scheme()
         && a.host_str() == b.host_str()
         && a.port_or_known_default() == b.port_or_known_default()
+}
+
+fn whom(registry: &Url, url: &Url) -> Whom {
+    if same_host(registry, url) { Whom::Registry } else { Whom::Another }
 }
 
 fn redirect_target(from: &Url, status: StatusCode, headers: &HeaderMap) -> Result<Option<Url>, Cause> {

@@ -11,12 +11,15 @@ use std::os::fd::{AsRawFd, IntoRawFd};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
-use rustls::RootCertStore;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
+use rustls::{ClientConfig, RootCertStore};
 
+use super::config::RegistryConfig;
 use super::error::Cause;
-use crate::{authorities, files};
+use crate::files::Stamp;
+use crate::tls::Identity;
+use crate::{authorities, clock, files, tls};
 
 /// Entries looked at in one `certs.d` directory.
 const DIRECTORY_ENTRIES_MAX: usize = 64;
@@ -99,61 +102,116 @@ pub(super) fn restore_environment(command: &mut tokio::process::Command) {
 /// Certificates in DER form that parse as roots.
 pub(super) type Roots = Vec<Vec<u8>>;
 
-/// The roots for one registry: `ca_file` or else the system's bundle, and what `certs.d` adds.
-pub(super) fn roots(
-    ca_file: Option<&Path>,
-    certs_dir: Option<&Path>,
-    registry: &str,
-) -> Result<Roots, Cause> {
-    let mut roots = match ca_file {
+/// Whom one registry is checked against, and who this board is to it.
+#[derive(Debug)]
+pub(super) struct Trust {
+    pub(super) roots: Roots,
+    pub(super) identity: Option<Identity>,
+}
+
+/// What `certs.d` has for one registry, as docker and podman lay it out.
+#[derive(Debug, Default)]
+struct Own {
+    authorities: Vec<PathBuf>,
+    identity: Option<Identity>,
+}
+
+/// The roots for one registry: `ca_file` or else the system's bundle, and what `certs.d` adds; and the certificate that
+/// `certs.d` has for this board.
+pub(super) fn trust(config: &RegistryConfig, registry: &str) -> Result<Trust, Cause> {
+    let mut roots = match &config.ca_file {
         Some(path) => read_own(path)?,
         None => read_system(),
     };
-    if let Some(directory) = certs_dir {
-        for path in registry_certificates(&directory.join(registry))? {
-            roots.extend(read_own(&path)?);
-        }
+    let own = own(config, registry)?;
+    for path in &own.authorities {
+        roots.extend(read_own(path)?);
     }
     if roots.is_empty() {
         let why = "no CA certificates: install the system's bundle or name a ca_file".to_owned();
         return Err(Cause::Tls(why));
     }
-    Ok(roots)
+    Ok(Trust { roots, identity: own.identity })
 }
 
-/// The `*.crt` files of a `certs.d` directory. Client certificates cannot be handed to the transport: half of what is
-/// configured would not be used, so their presence is an error.
-fn registry_certificates(directory: &Path) -> Result<Vec<PathBuf>, Cause> {
-    let Ok(entries) = std::fs::read_dir(directory) else { return Ok(Vec::new()) };
-    let mut found = Vec::new();
-    for entry in entries.flatten().take(DIRECTORY_ENTRIES_MAX) {
-        let path = entry.path();
+/// How the files that [`trust`] reads look now: a client that was made of others is not used again.
+pub(super) fn stamp(config: &RegistryConfig, registry: &str) -> Stamp {
+    let directory = config.certs_dir.as_ref().map(|certs| certs.join(registry));
+    let inside = directory.iter().flat_map(|directory| entries(directory)).collect::<Vec<_>>();
+    Stamp::of(config.ca_file.iter().chain(&directory).chain(&inside))
+}
+
+/// The settings of a client of our own; the transport library takes no certificate of this board, and no other time
+/// than the clock's.
+pub(super) fn client_config(trust: &Trust) -> Result<ClientConfig, Cause> {
+    let mut roots = RootCertStore::empty();
+    // Each was held against the same rules when it was read.
+    roots.add_parsable_certificates(trust.roots.iter().map(|root| CertificateDer::from(root.as_slice())));
+    tls::client(roots, &[], trust.identity.as_ref()).map_err(|error| Cause::Tls(words(&error)))
+}
+
+/// Whether the transport library cannot reach a registry that [`client_config`] can.
+pub(super) fn needs_own_client(config: &RegistryConfig, registry: &str) -> Result<bool, Cause> {
+    Ok(own(config, registry)?.identity.is_some() || clock::behind())
+}
+
+fn entries(directory: &Path) -> Vec<PathBuf> {
+    let Ok(entries) = std::fs::read_dir(directory) else { return Vec::new() };
+    let mut paths =
+        entries.flatten().take(DIRECTORY_ENTRIES_MAX).map(|entry| entry.path()).collect::<Vec<_>>();
+    paths.sort();
+    paths
+}
+
+/// `*.crt` vouch for the registry; `NAME.cert` and `NAME.key` are this board's, and neither is there alone.
+fn own(config: &RegistryConfig, registry: &str) -> Result<Own, Cause> {
+    let Some(directory) = config.certs_dir.as_ref().map(|certs| certs.join(registry)) else {
+        return Ok(Own::default());
+    };
+    let failed = |path: &Path, why: String| Cause::File { path: path.display().to_string(), why };
+    let mut own = Own::default();
+    for path in entries(&directory) {
         match path.extension().and_then(|extension| extension.to_str()) {
-            Some("crt") => found.push(path),
-            Some("cert" | "key") => {
-                let why = "client certificates for registries are not supported".to_owned();
-                return Err(Cause::File { path: path.display().to_string(), why });
+            Some("crt") => own.authorities.push(path),
+            Some("cert") => {
+                let key = path.with_extension("key");
+                if !key.exists() {
+                    let why = format!("has no key {key:?} beside it");
+                    return Err(failed(&path, why));
+                }
+                if let Some((other, _)) = &own.identity {
+                    let why = format!("there is {other:?} too: a board has one certificate for a registry");
+                    return Err(failed(&path, why));
+                }
+                own.identity = Some((path, key));
+            }
+            Some("key") if !path.with_extension("cert").exists() => {
+                let certificate = path.with_extension("cert");
+                return Err(failed(&path, format!("has no certificate {certificate:?} beside it")));
             }
             Some(_) | None => {}
         }
     }
-    found.sort();
-    Ok(found)
+    Ok(own)
 }
 
 /// Certificates that somebody configured: each must be good.
 fn read_own(path: &Path) -> Result<Roots, Cause> {
     let failed = |why: String| Cause::File { path: path.display().to_string(), why };
-    let pem =
-        files::read_needed(path, authorities::PEM_BYTES_MAX).map_err(|error| failed(error.to_string()))?;
     let mut store = RootCertStore::empty();
     let mut roots = Roots::new();
-    for certificate in CertificateDer::pem_slice_iter(&pem) {
-        let certificate = certificate.map_err(|error| failed(error.to_string()))?;
+    for certificate in tls::certificates(path).map_err(|error| failed(words(&error)))? {
         store.add(certificate.clone()).map_err(|error| failed(error.to_string()))?;
         roots.push(certificate.to_vec());
     }
-    if roots.is_empty() { Err(failed("holds no certificate".to_owned())) } else { Ok(roots) }
+    Ok(roots)
+}
+
+fn words(error: &dyn std::error::Error) -> String {
+    match error.source() {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
+    }
 }
 
 /// The first bundle there is; what is odd in it is left out, as every TLS program does.

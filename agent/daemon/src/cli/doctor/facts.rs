@@ -14,7 +14,7 @@ use coracle_host::store::Store;
 use coracle_host::supervise::property;
 
 use super::cgroups::Layout;
-use crate::config::{Settings, Supervision, Transport};
+use crate::config::{RegistrySettings, Settings, Supervision, Transport};
 use crate::{image_policy, trust};
 
 /// How long a server may take to answer a connection; a good one takes a tenth, a person does not wait longer.
@@ -153,11 +153,15 @@ impl Facts {
             broker: settings.broker.as_ref().map(|broker| {
                 let (host, port) = (&broker.url.host, broker.url.port);
                 let secured = if broker.url.transport == Transport::Tls { " (TLS)" } else { "" };
-                (format!("{host}:{port}{secured}"), connect(host, port))
+                // Whether the proxy lets the board through is told by the agent, which has to prove itself there.
+                match &broker.proxy {
+                    Some(proxy) => {
+                        (format!("{proxy}, to {host}:{port}{secured}"), connect(proxy.host(), proxy.port()))
+                    }
+                    None => (format!("{host}:{port}{secured}"), connect(host, port)),
+                }
             }),
-            registries: registries
-                .map(|name| (name.clone(), reach(name, &settings.registry.insecure)))
-                .collect(),
+            registries: registries.map(|name| (name.clone(), reach(name, &settings.registry))).collect(),
         }
     }
 }
@@ -174,8 +178,12 @@ fn version(runtime: &Path) -> Result<String, String> {
     if output.status.success() { Ok(line) } else { Err(format!("ended with {}", output.status)) }
 }
 
-fn reach(registry: &str, insecure: &[String]) -> Tried {
-    let usual = if insecure.iter().any(|name| name == registry) { 80 } else { 443 };
+fn reach(registry: &str, settings: &RegistrySettings) -> Tried {
+    let plain = settings.insecure.iter().any(|name| name == registry);
+    if let Some(proxy) = settings.proxy.as_ref().filter(|_| !plain) {
+        return connect(proxy.host(), proxy.port());
+    }
+    let usual = if plain { 80 } else { 443 };
     // The name in references is not the server's.
     let server = if registry == "docker.io" { "registry-1.docker.io" } else { registry };
     let with_port = server.rsplit_once(':').and_then(|(host, port)| Some((host, port.parse::<u16>().ok()?)));

@@ -15,12 +15,10 @@ use rustls::ClientConfig;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
+use super::dial::Way;
 use super::inbox::Inbox;
-use super::{ChannelConfig, Protocol, Publish, tls};
-use crate::files;
+use super::{ChannelConfig, Protocol, Publish};
 
-/// Bytes of a password file; the longest tokens in use have a few KiB.
-const PASSWORD_BYTES_MAX: u64 = 16 << 10;
 /// Characters of the words on a lost connection.
 const CAUSE_CHARS_MAX: usize = 300;
 /// How long a connection may take, TLS included: seconds of arithmetic on the smallest boards.
@@ -64,28 +62,18 @@ impl Lost {
 pub(super) struct Terms {
     pub(super) keepalive_s: u16,
     pub(super) will: Vec<u8>,
-    password: Option<Vec<u8>>,
-    tls: Option<Arc<ClientConfig>>,
+    pub(super) password: Option<Vec<u8>>,
+    pub(super) tls: Option<Arc<ClientConfig>>,
 }
 
-impl Terms {
-    /// Reads the files again, so that a renewed certificate or password counts without a restart.
-    pub(super) fn read(config: &ChannelConfig, keepalive_s: u16, will: Vec<u8>) -> Result<Self, Lost> {
-        let password = config.password_file.as_deref().map(|path| {
-            let failed =
-                |error| Lost::new(Loss::Network, format!("failed to read {}: {error}", path.display()));
-            let mut password = files::read_needed(path, PASSWORD_BYTES_MAX).map_err(failed)?;
-            while password.last().is_some_and(|byte| matches!(byte, b'\n' | b'\r')) {
-                password.pop();
-            }
-            Ok(password)
-        });
-        let tls = config.tls.as_ref().map(|files| {
-            let failed = |error: tls::TlsError| Lost::new(Loss::Network, chain(&error));
-            tls::client_config(files).map_err(failed)
-        });
-        Ok(Self { keepalive_s, will, password: password.transpose()?, tls: tls.transpose()? })
-    }
+/// What the library is told to be the broker's host: the name that its certificate must have, and that is asked for.
+/// Where the port is found is the way's.
+fn host(config: &ChannelConfig) -> String {
+    config.tls_name.clone().unwrap_or_else(|| config.host.clone())
+}
+
+fn way(config: &ChannelConfig) -> Way {
+    Way { host: config.host.clone(), port: config.port, proxy: config.proxy.clone() }
 }
 
 /// An error with its causes, each once, fit for a line: a library may repeat all that the broker sent.
@@ -127,16 +115,18 @@ impl Link {
     pub(super) fn open(config: &ChannelConfig, terms: Terms, inbox: Inbox) -> Result<Self, Lost> {
         // Unbounded, but one sender's worth: the broker can only answer what was asked, and messages go to the inbox.
         let (sender, said) = mpsc::unbounded_channel();
+        let client = config.tls.as_ref().and_then(|files| files.client.as_ref());
+        let own = client.map(|(certificate, _)| certificate.clone());
         match config.protocol {
             Protocol::V5 => {
                 let (client, events) = v5::open(config, terms)?;
-                let task = tokio::spawn(v5::drive(events, inbox, sender));
+                let task = tokio::spawn(v5::drive(events, inbox, sender, own));
                 Ok(Self { client: Client::V5(client), task, said })
             }
             #[cfg(feature = "mqtt-v4")]
             Protocol::V311 => {
                 let (client, events) = v311::open(config, terms)?;
-                let task = tokio::spawn(v311::drive(events, inbox, sender));
+                let task = tokio::spawn(v311::drive(events, inbox, sender, own));
                 Ok(Self { client: Client::V311(client), task, said })
             }
             #[cfg(not(feature = "mqtt-v4"))]

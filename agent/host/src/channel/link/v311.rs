@@ -1,5 +1,7 @@
 //! MQTT 3.1.1 through `rumqttc-v4-next`.
 
+use std::path::{Path, PathBuf};
+
 use coracle_core::retry::Loss;
 use rumqttc_v4::{
     AsyncClient, ConnectReturnCode, ConnectionError, Error as Malformed, Event, EventLoop, LastWill,
@@ -8,13 +10,16 @@ use rumqttc_v4::{
 };
 use tokio::sync::mpsc;
 
-use super::{CONNECT_TIMEOUT, INFLIGHT, Lost, REQUESTS, Said, Terms, chain, refused};
+use super::{CONNECT_TIMEOUT, INFLIGHT, Lost, REQUESTS, Said, Terms, chain, host, refused, way};
+use crate::channel::dial::dial;
 use crate::channel::inbox::{Inbox, Incoming};
 use crate::channel::outbox::Qos;
 use crate::channel::{ChannelConfig, PACKET_BYTES_MAX, Publish, tls};
 
 pub(super) fn open(config: &ChannelConfig, terms: Terms) -> Result<(AsyncClient, EventLoop), Lost> {
-    let mut options = MqttOptions::new(config.client_id.clone(), (config.host.clone(), config.port));
+    let mut options = MqttOptions::new(config.client_id.clone(), (host(config), config.port));
+    let way = way(config);
+    options.set_socket_connector(move |_, _| dial(way.clone()));
     if config.presence.is_said() {
         let will = LastWill::new(config.presence.topic.clone(), terms.will, QoS::AtLeastOnce, true);
         options.set_last_will(will);
@@ -46,12 +51,17 @@ pub(super) fn open(config: &ChannelConfig, terms: Terms) -> Result<(AsyncClient,
     Ok((client, events))
 }
 
-pub(super) async fn drive(mut events: EventLoop, inbox: Inbox, said: mpsc::UnboundedSender<Said>) {
+pub(super) async fn drive(
+    mut events: EventLoop,
+    inbox: Inbox,
+    said: mpsc::UnboundedSender<Said>,
+    own: Option<PathBuf>,
+) {
     loop {
         let next = match events.poll().await {
             Ok(Event::Incoming(packet)) => incoming(packet, &inbox),
             Ok(Event::Outgoing(_)) => None,
-            Err(error) => Some(Said::Lost(lost(&error))),
+            Err(error) => Some(Said::Lost(lost(&error, own.as_deref()))),
         };
         let Some(next) = next else { continue };
         let last = matches!(next, Said::Lost(_));
@@ -94,15 +104,14 @@ pub(super) fn publish(client: &AsyncClient, publish: &Publish) -> Result<(), Los
 }
 
 #[allow(clippy::wildcard_enum_match_arm)] // The library's enums may grow; the rest is the network's.
-fn lost(error: &ConnectionError) -> Lost {
-    let refused = match error {
+fn lost(error: &ConnectionError, own: Option<&Path>) -> Lost {
+    let known = match error {
         // The library does not name this one as its error's source.
-        ConnectionError::MqttState(StateError::Deserialization(source)) => tls::refused_certificate(source),
-        _ => tls::refused_certificate(error),
+        ConnectionError::MqttState(StateError::Deserialization(source)) => tls::lost(source, own),
+        _ => tls::lost(error, own),
     };
-    if refused {
-        let cause = format!("the broker refused this device's certificate: {}", chain(error));
-        return Lost::new(Loss::Credentials, cause);
+    if let Some(lost) = known {
+        return lost;
     }
     match error {
         ConnectionError::ConnectionRefused(code) => refused_connection(*code),

@@ -1,5 +1,6 @@
 //! MQTT 5 through `rumqttc-v5-next`.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use coracle_core::retry::Loss;
@@ -10,7 +11,8 @@ use rumqttc_v5::{
 };
 use tokio::sync::mpsc;
 
-use super::{CONNECT_TIMEOUT, INFLIGHT, Lost, REQUESTS, Said, Terms, chain, refused};
+use super::{CONNECT_TIMEOUT, INFLIGHT, Lost, REQUESTS, Said, Terms, chain, host, refused, way};
+use crate::channel::dial::dial;
 use crate::channel::inbox::{Inbox, Incoming};
 use crate::channel::outbox::Qos;
 use crate::channel::{ChannelConfig, PACKET_BYTES_MAX, Publish, tls};
@@ -18,7 +20,9 @@ use crate::channel::{ChannelConfig, PACKET_BYTES_MAX, Publish, tls};
 pub(super) fn open(config: &ChannelConfig, terms: Terms) -> Result<(AsyncClient, EventLoop), Lost> {
     let seconds = |duration: Duration| u32::try_from(duration.as_secs()).unwrap_or(u32::MAX);
     let will_delay = seconds(config.presence.will_delay);
-    let mut options = MqttOptions::new(config.client_id.clone(), (config.host.clone(), config.port));
+    let mut options = MqttOptions::new(config.client_id.clone(), (host(config), config.port));
+    let way = way(config);
+    options.set_socket_connector(move |_, _| dial(way.clone()));
     let properties = LastWillProperties {
         delay_interval: Some(will_delay),
         payload_format_indicator: None,
@@ -66,12 +70,17 @@ pub(super) fn open(config: &ChannelConfig, terms: Terms) -> Result<(AsyncClient,
         .map_err(|error| Lost::new(Loss::Protocol, format!("broker settings do not fit together: {error}")))
 }
 
-pub(super) async fn drive(mut events: EventLoop, inbox: Inbox, said: mpsc::UnboundedSender<Said>) {
+pub(super) async fn drive(
+    mut events: EventLoop,
+    inbox: Inbox,
+    said: mpsc::UnboundedSender<Said>,
+    own: Option<PathBuf>,
+) {
     loop {
         let next = match events.poll().await {
             Ok(Event::Incoming(packet)) => incoming(packet, &inbox),
             Ok(Event::Outgoing(_) | Event::Auth(_)) => None,
-            Err(error) => Some(Said::Lost(lost(&error))),
+            Err(error) => Some(Said::Lost(lost(&error, own.as_deref()))),
         };
         let Some(next) = next else { continue };
         let last = matches!(next, Said::Lost(_));
@@ -119,15 +128,14 @@ pub(super) fn publish(client: &AsyncClient, publish: &Publish) -> Result<(), Los
 }
 
 #[allow(clippy::wildcard_enum_match_arm)] // The library's enums may grow; the rest is the network's.
-fn lost(error: &ConnectionError) -> Lost {
-    let refused = match error {
+fn lost(error: &ConnectionError, own: Option<&Path>) -> Lost {
+    let known = match error {
         // The library does not name this one as its error's source.
-        ConnectionError::MqttState(StateError::Deserialization(source)) => tls::refused_certificate(source),
-        _ => tls::refused_certificate(error),
+        ConnectionError::MqttState(StateError::Deserialization(source)) => tls::lost(source, own),
+        _ => tls::lost(error, own),
     };
-    if refused {
-        let cause = format!("the broker refused this device's certificate: {}", chain(error));
-        return Lost::new(Loss::Credentials, cause);
+    if let Some(lost) = known {
+        return lost;
     }
     match error {
         ConnectionError::ConnectionRefused(code) => refused_connection(*code),

@@ -1,3 +1,5 @@
+use std::os::unix::fs::PermissionsExt as _;
+
 use super::*;
 
 struct Directory(PathBuf);
@@ -12,6 +14,7 @@ impl Directory {
     fn file(&self, text: &str) -> CredentialFiles {
         let path = self.0.join("auth.json");
         std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o600)).unwrap();
         CredentialFiles::only(path)
     }
 }
