@@ -8,6 +8,7 @@
     reason = "a test that cannot go on says so by panicking"
 )]
 
+mod acl;
 mod agent;
 mod attacks;
 mod images_signed;

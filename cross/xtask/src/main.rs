@@ -2,6 +2,7 @@
 //!
 //! Each command is a file of its own; each installs what it needs, says so, and does nothing that is done already.
 
+mod acl;
 mod attacks;
 mod badupdate;
 mod bench;
@@ -22,6 +23,7 @@ mod repair;
 mod setup;
 mod signed;
 mod sim;
+mod table;
 mod test;
 mod tidy;
 mod units;
@@ -92,6 +94,12 @@ const COMMANDS: &[Command] = &[
         "signed",
         "show what a board makes of signed documents and images, each with verdict and reason",
         signed::command,
+    ),
+    ("acl", "show who can say and hear what at a broker with the documentation's access list", acl::command),
+    (
+        "secrets",
+        "run all tests and count what was held against planted secrets; words as for `test`",
+        test::secrets,
     ),
     (
         "sim",

@@ -1,11 +1,11 @@
 //! The tables of what is signed: documents and images, what a board makes of each, and why.
 
 use std::io;
-use std::process::{Command, Stdio};
+use std::process::Command;
 
 use coracle_test_support::process::run;
 
-use crate::setup;
+use crate::table;
 
 /// Tests that print a table, with how its last line begins.
 const TABLES: [(&str, &str); 2] = [
@@ -23,31 +23,10 @@ pub fn command(_: &[String]) -> io::Result<()> {
     }
     let mut counts = Vec::new();
     for (test, last) in TABLES {
-        let (table, count) = table(test, last)?;
-        println!("{}\n", table.join("\n"));
+        let (rows, count) = table::of(test, last)?;
+        println!("{}\n", rows.join("\n"));
         counts.push(count);
     }
     println!("{}", counts.join("; "));
     Ok(())
-}
-
-/// The rows of a table, and its last line.
-fn table(test: &str, last: &str) -> io::Result<(Vec<String>, String)> {
-    let words = ["test", "-q", "-p", "coracle", "--test", "it", "--", "--exact", "--nocapture", test];
-    let mut cargo = setup::cargo(&words)?;
-    let output = cargo.stdin(Stdio::null()).stderr(Stdio::inherit()).stdout(Stdio::piped()).output()?;
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let ours = |line: &&str| !(line.is_empty() || line.starts_with("running ") || line.starts_with("test "));
-    let lines = text.lines().filter(ours).map(str::to_owned);
-    // What the harness says of its own goes after the line that counts.
-    let mut rows: Vec<String> = lines.take_while(|line| !line.starts_with("test result")).collect();
-    let count = rows.iter().position(|line| line.starts_with(last));
-    if !output.status.success() {
-        println!("{}", rows.join("\n"));
-        return Err(io::Error::other("a document or image met another verdict"));
-    }
-    let Some(count) = count else { return Err(io::Error::other(format!("{test} printed no table"))) };
-    rows.truncate(count + 1);
-    let count = rows.pop().unwrap_or_default();
-    Ok((rows, count))
 }

@@ -34,7 +34,7 @@ fn push(registry: &Registry, dir: &TempDir) {
 
 #[test]
 fn a_registry_with_tls_and_a_password_is_pulled_from_by_whoever_knows_both() {
-    let registry = Registry::start_asking(Asks { tls: true, password: true }).unwrap();
+    let registry = Registry::start_asking(Asks { tls: true, password: true, ..Asks::default() }).unwrap();
     let dir = TempDir::new("secured");
     push(&registry, &dir);
     let auth = dir.join("auth.json");
@@ -64,22 +64,10 @@ fn a_board_with_a_certificate_is_updated_over_tls_and_learns_of_new_keys() {
     let options = BrokerOptions {
         tls: true,
         client_certificates: true,
-        // What a board may do by the contract, and the bench everything.
-        acl: [
-            "pattern write coracle/v1/d/%u/state",
-            "pattern write coracle/v1/d/%u/up",
-            "pattern write coracle/v1/d/%u/event",
-            "pattern write coracle/v1/d/%u/progress",
-            "pattern write coracle/v1/d/%u/reply/+",
-            "pattern read coracle/v1/d/%u/desired",
-            "pattern read coracle/v1/d/%u/up",
-            "pattern read coracle/v1/trust",
-            "pattern read coracle/v1/d/%u/cmd/+",
-            "user bench",
-            "topic readwrite #",
-        ]
-        .map(str::to_owned)
-        .to_vec(),
+        // What the documentation gives to boards, and the bench everything.
+        acl: [include_str!("../../../agent/docs/mosquitto/acl"), "user bench", "topic readwrite #"]
+            .map(str::to_owned)
+            .to_vec(),
         ..BrokerOptions::default()
     };
     let (broker, registry) = (Broker::start(options).unwrap(), FaultRegistry::start());
