@@ -26,7 +26,9 @@ fn agent() -> PathBuf {
     static BUILT: OnceLock<()> = OnceLock::new();
     BUILT.get_or_init(|| {
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-        cargo.args(["build", "--quiet", "--package", "coracle"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        // The features that a test of the whole workspace has: then it is built already.
+        let words = ["build", "--quiet", "--workspace", "--bin", "coracle"];
+        cargo.args(words).current_dir(env!("CARGO_MANIFEST_DIR"));
         assert!(cargo.status().unwrap().success(), "the agent does not build");
     });
     Path::new(env!("CARGO_BIN_EXE_coraclectl")).with_file_name("coracle")
