@@ -5,6 +5,7 @@ use std::fmt;
 use bytes::Bytes;
 use coracle_core::desired::{Desired, Tags};
 use coracle_core::fault::Fault;
+use coracle_core::limits::GENERATION_STEP_MAX;
 use coracle_core::trust::{Envelope, Kind, Policy};
 use coracle_host::console::exit::{Exit, Failure};
 use serde_json::{Map, Value};
@@ -142,7 +143,16 @@ fn follows((number, rev): (u64, u64), before: &Before, topic: &str) -> Result<()
              would refuse it (REPLAY)",
             kept.number, kept.rev
         ))),
-        Before::Verified(_) | Before::Unknown | Before::Nothing | Before::Unbelieved(..) => Ok(()),
+        Before::Verified(_) | Before::Nothing => {
+            let kept = before.kept().map_or(0, |kept| kept.number);
+            if number.saturating_sub(kept) <= GENERATION_STEP_MAX {
+                return Ok(());
+            }
+            Err(refused(format!(
+                "generation {number} is more than {GENERATION_STEP_MAX} above {kept}: boards would refuse it (SCHEMA)"
+            )))
+        }
+        Before::Unknown | Before::Unbelieved(..) => Ok(()),
     }
 }
 
@@ -207,6 +217,9 @@ mod tests {
         check(Gen::Number(4), Some(3), &verified, Ok((4, 3)));
         check(Gen::Number(4), Some(2), &verified, Err("boards would refuse it (REPLAY)"));
         check(Gen::Number(3), Some(9), &verified, Err("is not above generation 4, revision 2"));
+        check(Gen::Number(4 + GENERATION_STEP_MAX), None, &verified, Ok((4 + GENERATION_STEP_MAX, 0)));
+        check(Gen::Number(5 + GENERATION_STEP_MAX), None, &verified, Err("boards would refuse it (SCHEMA)"));
+        check(Gen::Number(u64::MAX), None, &Before::Nothing, Err("boards would refuse it (SCHEMA)"));
         check(Gen::Number(3), None, &strange, Ok((3, 0)));
         check(Gen::Number(3), None, &Before::Unknown, Ok((3, 0)));
         check(Gen::Auto, None, &Before::Verified(kept(u64::MAX, 0)), Err("has no number after it"));
