@@ -10,6 +10,7 @@ use coracle_test_support::archive::{Entry, archive};
 use coracle_test_support::scratch::TempDir;
 use coracle_test_support::tree;
 
+use crate::attacks::table::{self, Family};
 use crate::unpack::unpacked;
 
 /// Unpacks to exactly these entries, with the content of `file` as given.
@@ -20,6 +21,7 @@ fn check(what: &str, entries: Vec<Entry>, names: &[&str], file: (&str, &[u8])) {
     let wanted: BTreeSet<&str> = names.iter().copied().chain([""]).collect();
     assert_eq!(found, wanted, "{what}");
     assert_eq!(fs::read(dir.join(file.0)).unwrap(), file.1, "{what}");
+    table::harmless(Family::Archive, what, "read as its writer meant it, and nothing else appears", None);
 }
 
 #[test]

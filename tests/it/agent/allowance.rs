@@ -9,6 +9,8 @@ use coracle_test_support::broker::Broker;
 use coracle_test_support::faults::FaultRegistry;
 use coracle_test_support::process::eventually;
 
+use crate::attacks::table::{self, Family};
+
 const DEVICE: &str = "guarded";
 
 struct Guarded {
@@ -118,6 +120,13 @@ fn what_reaches_the_board_is_refused_before_anything_is_fetched() {
             (&error["code"], &error["message"], &error["hint"], &error["service"]),
             (&json!("POLICY"), &json!(message), &json!(hint), &json!("web")),
             "{asks}"
+        );
+        table::refused(
+            Family::Document,
+            &format!("a service that asks for {asks}"),
+            "POLICY",
+            &message,
+            None,
         );
     }
     assert!(

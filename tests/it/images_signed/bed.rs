@@ -14,6 +14,8 @@ use coracle_test_support::scratch::TempDir;
 use coracle_test_support::sign::{Algorithm, Signer};
 use serde_json::{Value, json};
 
+use crate::attacks::table::{self, Family};
+
 /// Whether skopeo can be asked too.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Skopeo {
@@ -178,6 +180,9 @@ impl Bed {
         assert_eq!(verdict, expected.0, "{name}: {reason}");
         assert!(reason.contains(expected.1), "{name}: {reason}");
         let taken = verdict == "taken";
+        if !taken {
+            table::refused(Family::Manifest, &format!("image: {name}"), "image policy", &reason, None);
+        }
         assert_eq!((code, &told["taken"]), (if taken { 0 } else { 65 }, &json!(taken)), "{name}");
         let (code, _, complaint) = call(&board, &["pull", "--quiet", reference]);
         assert_eq!(code, if taken { 0 } else { 65 }, "{name}: {complaint}");
