@@ -28,7 +28,7 @@ const OUTSIDE: &[&str] = &[
 ];
 
 /// Modules of `host` that every adapter may use: they are below all of them.
-const BELOW_ALL: &[&str] = &["authorities", "clock", "files", "process", "tls"];
+const BELOW_ALL: &[&str] = &["authorities", "chance", "clock", "files", "process", "tls"];
 
 /// The other arrows inside `host`, from a module to one below it.
 const ARROWS: &[(&str, &str)] = &[

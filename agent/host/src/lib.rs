@@ -5,6 +5,7 @@
 pub(crate) mod authorities;
 pub mod board;
 pub mod cgroup;
+pub(crate) mod chance;
 pub mod channel;
 pub mod clock;
 pub mod confinement;

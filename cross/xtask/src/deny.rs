@@ -14,7 +14,9 @@ const VERSION: &str = "0.20.2";
 /// Runs it; `--advisories` adds the database of known vulnerabilities.
 pub fn command(words: &[String]) -> io::Result<()> {
     let mut deny = Command::new(program()?);
-    deny.args(["--all-features", "check", "--hide-inclusion-graph", "bans", "licenses", "sources"]);
+    deny.args(["--all-features", "check", "--hide-inclusion-graph"]);
+    // An exception that is no longer needed goes.
+    deny.args(["--deny", "unmatched-skip", "--deny", "unnecessary-skip", "bans", "licenses", "sources"]);
     if words.iter().any(|word| word == "--advisories") {
         deny.arg("advisories");
     }

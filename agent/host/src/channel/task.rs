@@ -12,6 +12,7 @@ use super::outbox::Shared;
 use super::proofs::Look;
 use super::session::{End, Memory, Session, asked};
 use super::{ChannelConfig, ChannelEvent};
+use crate::chance;
 
 pub(super) async fn run(
     config: Arc<ChannelConfig>,
@@ -72,7 +73,7 @@ async fn renewed(config: &ChannelConfig, memory: &mut Memory) {
 
 /// A random number; 0 where the kernel has none yet, which only costs the spreading.
 fn chance() -> u64 {
-    getrandom::u64().unwrap_or(0)
+    chance::number().unwrap_or(0)
 }
 
 /// 16 hex digits that name a connection.

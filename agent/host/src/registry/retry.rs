@@ -5,6 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::error::{Cause, Retry};
+use crate::chance;
 
 /// How often and how soon. Pure but for the `backoff` handed in.
 #[derive(Debug, Clone)]
@@ -40,7 +41,7 @@ fn full_jitter(failed: u32) -> Duration {
     const CAP_MS: u64 = 30_000;
     let bound = BASE_MS.saturating_mul(1 << failed.min(16)).min(CAP_MS);
     // Without a random source the whole delay is the careful choice.
-    Duration::from_millis(getrandom::u64().map_or(bound, |random| random % (bound + 1)))
+    Duration::from_millis(chance::number().map_or(bound, |random| random % (bound + 1)))
 }
 
 impl RetryPolicy {

@@ -22,7 +22,7 @@ use super::checkpoint::{self, Checkpoint, LedgerEnd, Raw, Whole};
 use super::error::{Result, UnpackError};
 use super::ledger::{Names, Record};
 use super::pax::FileTime;
-use crate::files;
+use crate::{chance, files};
 
 pub(super) const CHECKPOINT: &str = "checkpoint";
 pub(super) const LEDGER: &str = "ledger";
@@ -97,7 +97,7 @@ impl Keeper {
     /// Whatever the system says.
     pub fn new(dir: &Path, layer: Whole, interval: Interval) -> io::Result<Self> {
         let mut salt = [0; SALT_BYTES];
-        getrandom::fill(&mut salt).map_err(|error| io::Error::other(error.to_string()))?;
+        chance::fill(&mut salt)?;
         let mut options = OpenOptions::new();
         let ledger =
             options.write(true).create(true).truncate(true).mode(FILE_MODE).open(dir.join(LEDGER))?;
