@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::ident::{ProjectName, ServiceName};
 use crate::limits::MESSAGE_CHARS_MAX;
+use crate::plain::plain;
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $wire:literal, $class:ident, $phase:ident;)+) => {
@@ -179,11 +180,12 @@ pub struct Fault {
 }
 
 impl Fault {
-    /// A failure of `code` with its usual class and phase; a long message is cut.
+    /// A failure of `code` with its usual class and phase; a long message is cut, and no character of it is obeyed by
+    /// a terminal.
     #[must_use]
     pub fn new(code: Code, message: &str) -> Self {
         let (class, phase) = (code.class(), code.phase());
-        let message = cut(message, MESSAGE_CHARS_MAX);
+        let message = plain(message, MESSAGE_CHARS_MAX);
         Self { code, class, phase, project: None, service: None, message, hint: None }
     }
 
@@ -208,7 +210,7 @@ impl Fault {
     /// With what a person can do; a long hint is cut.
     #[must_use]
     pub fn hint(self, hint: &str) -> Self {
-        Self { hint: Some(cut(hint, MESSAGE_CHARS_MAX)), ..self }
+        Self { hint: Some(plain(hint, MESSAGE_CHARS_MAX)), ..self }
     }
 
     /// What was attempted on what, and why it failed.
@@ -225,14 +227,6 @@ impl fmt::Display for Fault {
 }
 
 impl std::error::Error for Fault {}
-
-/// At most `chars` characters of `text`; an ellipsis says that there was more.
-pub(crate) fn cut(text: &str, chars: usize) -> String {
-    if text.chars().nth(chars).is_none() {
-        return text.to_owned();
-    }
-    text.chars().take(chars.saturating_sub(1)).chain(std::iter::once('…')).collect()
-}
 
 #[cfg(test)]
 mod tests {
@@ -266,5 +260,13 @@ mod tests {
             let fault = Fault::new(Code::Pull, &"é".repeat(chars));
             assert_eq!(fault.message().chars().count(), kept, "{chars}");
         }
+    }
+
+    // Names of services went into messages as the document had them, and from there to terminals.
+    #[test]
+    fn a_message_and_a_hint_say_nothing_to_a_terminal() {
+        let fault = Fault::new(Code::Unpinned, "image of \u{1b}]0;a\u{7} has no digest\n").hint("see\r\n");
+        assert_eq!(fault.message(), "image of \\u{1b}]0;a\\u{7} has no digest\\n");
+        assert_eq!(fault.hint.as_deref(), Some("see\\r\\n"));
     }
 }

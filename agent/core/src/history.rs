@@ -6,7 +6,8 @@
 use serde::{Deserialize, Serialize};
 
 use crate::deployment::Generation;
-use crate::fault::{Code, Fault, cut};
+use crate::fault::{Code, Fault};
+use crate::plain::plain;
 use crate::reported::Status;
 use crate::rollout::{Leaving, Rollout, State};
 use crate::time::Timestamp;
@@ -51,7 +52,7 @@ pub struct Why {
 
 impl From<&Fault> for Why {
     fn from(fault: &Fault) -> Self {
-        Self { code: fault.code, message: cut(fault.message(), WHY_CHARS_MAX) }
+        Self { code: fault.code, message: plain(fault.message(), WHY_CHARS_MAX) }
     }
 }
 

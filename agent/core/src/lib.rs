@@ -23,6 +23,7 @@ mod json;
 pub mod limits;
 pub mod oci;
 pub mod passage;
+mod plain;
 pub mod plan;
 pub mod preflight;
 pub mod record;

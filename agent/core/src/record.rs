@@ -7,10 +7,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::{Accepted, Scope, choose};
-use crate::fault::cut;
 use crate::history::{self, Passage};
 use crate::ident::{DeviceId, GroupName};
 use crate::oci::Digest;
+use crate::plain::{complaint, plain};
 use crate::rollout::{self, Event, Rollout, State, Target};
 use crate::time::Timestamp;
 
@@ -61,7 +61,7 @@ impl Hold {
     #[must_use]
     pub fn new(since: Timestamp, why: &str) -> Self {
         let why = if why.trim().is_empty() { "by hand" } else { why.trim() };
-        Self { since, why: cut(why, HOLD_CHARS_MAX) }
+        Self { since, why: plain(why, HOLD_CHARS_MAX) }
     }
 
     /// Why, in their words.
@@ -152,7 +152,7 @@ impl Record {
     /// # Errors
     /// [`RecordError`]: written by a newer agent, or damaged.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
-        let damaged = |error: serde_json::Error| RecordError::Damaged(error.to_string());
+        let damaged = |error: serde_json::Error| RecordError::Damaged(complaint(&error));
         let Versioned { version } = serde_json::from_slice(bytes).map_err(damaged)?;
         match version {
             1 | 2 => Ok(serde_json::from_slice::<SavedV2>(bytes).map_err(damaged)?.record),

@@ -49,7 +49,8 @@ pub fn lookup(root: &Path, spec: &str) -> Result<ProcessUser, LookupError> {
         read_in(root, file).map_err(|source| LookupError::Read { root: root.to_owned(), file, source })
     };
     let (passwd, group) = (read("etc/passwd")?, read("etc/group")?);
-    resolve(spec, &passwd, &group).map_err(|source| LookupError::Missing { spec: spec.to_owned(), source })
+    resolve(spec, &passwd, &group)
+        .map_err(|source| LookupError::Missing { spec: spec.chars().take(80).collect(), source })
 }
 
 /// The text of a file in `root`; empty where there is none, for images without users are common.

@@ -76,6 +76,10 @@ fn walk(root: &Path, path: &Path, found: &mut BTreeMap<PathBuf, Look>, inodes: &
 /// The extended attributes of one entry, itself and not what it links to.
 pub fn attributes(path: &Path) -> BTreeMap<String, Vec<u8>> {
     let path = CString::new(path.as_os_str().as_bytes()).expect("no NUL in a path");
+    // SAFETY: the path ends with NUL; nothing is written where there is no room.
+    if unsafe { libc::llistxattr(path.as_ptr(), std::ptr::null_mut(), 0) } <= 0 {
+        return BTreeMap::new();
+    }
     let mut names = vec![0_u8; 64 << 10];
     // SAFETY: the path ends with NUL; pointer and length are of one vector.
     let length = unsafe { libc::llistxattr(path.as_ptr(), names.as_mut_ptr().cast(), names.len()) };

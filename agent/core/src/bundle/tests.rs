@@ -407,6 +407,8 @@ fn users_are_found_as_docker_finds_them() {
     user("99999999999", Err(UserError::Number("99999999999".to_owned())));
     user("web:", Err(UserError::Form("web:".to_owned())));
     user("a:b:c", Err(UserError::Form("a:b:c".to_owned())));
+    // An image config bounds none of its words; an error does.
+    user(&"x".repeat(9000), Err(UserError::NoUser("x".repeat(80))));
     assert_eq!(resolve("0", "", "").unwrap().groups, [0]);
 }
 

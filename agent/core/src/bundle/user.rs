@@ -6,6 +6,8 @@ use std::collections::BTreeSet;
 const ID_MAX: u32 = i32::MAX.cast_unsigned();
 /// Groups a process can be in (the kernel's `NGROUPS_MAX`).
 const GROUPS_MAX: usize = 65_536;
+/// Characters of a name that an error repeats.
+const SHOWN_CHARS_MAX: usize = 80;
 
 /// The user of a container's process.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -70,13 +72,18 @@ fn groups(text: &str) -> impl Iterator<Item = Group<'_>> {
     })
 }
 
+/// What an error repeats: an image config bounds no word of it.
+fn shown(text: &str) -> String {
+    text.chars().take(SHOWN_CHARS_MAX).collect()
+}
+
 /// A number, if the text is one.
 fn number(text: &str) -> Option<Result<u32, UserError>> {
     if text.is_empty() || !text.bytes().all(|b| b.is_ascii_digit()) {
         return None;
     }
     let parsed = text.parse().ok().filter(|id| *id <= ID_MAX);
-    Some(parsed.ok_or_else(|| UserError::Number(text.to_owned())))
+    Some(parsed.ok_or_else(|| UserError::Number(shown(text))))
 }
 
 /// Reads `spec` as docker does: empty is root; a number needs no line in `passwd`, and has group 0 without one; a
@@ -88,7 +95,7 @@ pub fn resolve(spec: &str, passwd: &str, group: &str) -> Result<ProcessUser, Use
     let (user_word, group_word) = match spec.split_once(':') {
         None => (spec, None),
         Some((user, group)) if !group.is_empty() && !group.contains(':') => (user, Some(group)),
-        Some(_) => return Err(UserError::Form(spec.to_owned())),
+        Some(_) => return Err(UserError::Form(shown(spec))),
     };
     let user_word = if user_word.is_empty() { "0" } else { user_word };
     let asked = number(user_word).transpose()?;
@@ -96,14 +103,14 @@ pub fn resolve(spec: &str, passwd: &str, group: &str) -> Result<ProcessUser, Use
     let (uid, primary, home) = match (&account, asked) {
         (Some(account), _) => (account.uid, account.gid, account.home),
         (None, Some(uid)) => (uid, 0, ""),
-        (None, None) => return Err(UserError::NoUser(user_word.to_owned())),
+        (None, None) => return Err(UserError::NoUser(shown(user_word))),
     };
     let mut others = BTreeSet::new();
     let gid = match group_word {
         Some(word) => {
             let asked = number(word).transpose()?;
             let found = groups(group).find(|group| group.name == word || Some(group.gid) == asked);
-            found.map(|group| group.gid).or(asked).ok_or_else(|| UserError::NoGroup(word.to_owned()))?
+            found.map(|group| group.gid).or(asked).ok_or_else(|| UserError::NoGroup(shown(word)))?
         }
         None => {
             if let Some(account) = &account {

@@ -12,6 +12,7 @@ use super::manifest::Manifest;
 use super::{Digest, Platform};
 use crate::compose::service::Healthcheck;
 use crate::limits::{CONFIG_BYTES_MAX, CONFIG_ENTRIES_MAX, DESCRIPTOR_WORDS_MAX, LAYERS_MAX};
+use crate::plain::complaint;
 
 /// Docker's defaults of a health check, in milliseconds and failures.
 const HEALTH_INTERVAL_MS: u64 = 30_000;
@@ -135,7 +136,7 @@ impl ImageConfig {
             return Err(ConfigError::TooLong);
         }
         let wire: Wire =
-            serde_json::from_slice(bytes).map_err(|error| ConfigError::Form(error.to_string()))?;
+            serde_json::from_slice(bytes).map_err(|error| ConfigError::Form(complaint(&error)))?;
         let said = |text: Option<String>| text.filter(|text| !text.is_empty());
         let (Some(os), Some(architecture)) = (said(wire.os), said(wire.architecture)) else {
             return Err(ConfigError::NoPlatform);
@@ -270,6 +271,13 @@ mod tests {
         let many = vec![format!("\"{DIFF}\""); LAYERS_MAX + 1].join(",");
         refused(&with("{}").replace(&format!("\"{DIFF}\""), &many), "more than 512");
         refused(&" ".repeat(usize::try_from(CONFIG_BYTES_MAX).unwrap() + 1), "longer than");
+    }
+
+    // What stood in a config was in the error as long as it was, which went on into the log.
+    #[test]
+    fn an_error_repeats_little_of_the_config() {
+        let error = ImageConfig::parse(with(&format!("{:?}", "x".repeat(9000))).as_bytes()).unwrap_err();
+        assert!(error.to_string().len() < 300, "{error}");
     }
 
     #[test]

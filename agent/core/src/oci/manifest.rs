@@ -8,6 +8,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::Descriptor;
 use crate::limits::{INDEX_ENTRIES_MAX, LAYERS_MAX, MANIFEST_BYTES_MAX};
+use crate::plain::complaint;
 
 /// An OCI index.
 pub const OCI_INDEX: &str = "application/vnd.oci.image.index.v1+json";
@@ -116,7 +117,7 @@ impl Document {
             return Err(ManifestError::TooLong);
         }
         let wire: Wire =
-            serde_json::from_slice(bytes).map_err(|error| ManifestError::Form(error.to_string()))?;
+            serde_json::from_slice(bytes).map_err(|error| ManifestError::Form(complaint(&error)))?;
         let media_type = wire.media_type.as_deref();
         let old_type = media_type.is_some_and(|media_type| media_type.starts_with(DOCKER_SCHEMA_1));
         if wire.schema_version == Some(1) || wire.fs_layers.is_some() || old_type {

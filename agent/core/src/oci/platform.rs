@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::bounded;
 use crate::limits::DESCRIPTOR_WORDS_MAX;
+use crate::plain::plain;
 
 /// What an image is built for, as an index or image config writes it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -32,9 +33,11 @@ pub struct Platform {
 
 impl fmt::Display for Platform {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/{}", self.os, self.architecture)?;
+        // An index may hold anything in their place.
+        let part = |text: &str| plain(text, PART_CHARS_MAX);
+        write!(f, "{}/{}", part(&self.os), part(&self.architecture))?;
         match &self.variant {
-            Some(variant) if !variant.is_empty() => write!(f, "/{variant}"),
+            Some(variant) if !variant.is_empty() => write!(f, "/{}", part(variant)),
             _ => Ok(()),
         }
     }

@@ -9,12 +9,15 @@ use std::fmt;
 use serde::Serialize;
 
 use super::{Descriptor, Platform};
+use crate::plain::plain;
 
 /// The annotation by which BuildKit marks what is about an image and is none itself.
 const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
 /// Media types of documents that list manifests.
 const INDEXES: [&str; 2] =
     ["application/vnd.oci.image.index.v1+json", "application/vnd.docker.distribution.manifest.list.v2+json"];
+/// Characters of what an index says of an entry.
+const TEXT_CHARS_MAX: usize = 100;
 /// Entries that an error names one by one; the rest is counted.
 const NAMED_MAX: usize = 24;
 
@@ -112,12 +115,16 @@ impl fmt::Display for Verdict {
                 write!(
                     f,
                     "passed over: this board lacks what it wants of the system: {}",
-                    features.join(", ")
+                    plain(&features.join(", "), TEXT_CHARS_MAX)
                 )
             }
             Self::Attestation => f.write_str("passed over: an attestation about another entry, not an image"),
             Self::Artifact { artifact_type } => {
-                write!(f, "passed over: not an image but an artifact of type {artifact_type}")
+                write!(
+                    f,
+                    "passed over: not an image but an artifact of type {}",
+                    plain(artifact_type, TEXT_CHARS_MAX)
+                )
             }
             Self::Index => {
                 f.write_str("not judged: an index in the index, whose entries are judged in its place")

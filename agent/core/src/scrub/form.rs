@@ -122,7 +122,12 @@ impl Decoder {
         };
         let (links, inode) = if flags & LINKED == 0 { (1, 0) } else { (rest.number()?, rest.number()?) };
         let attributes = if flags & ATTRIBUTES == 0 { 0 } else { rest.sum()? };
-        if !rest.0.is_empty() || flags & 1 << 7 != 0 {
+        // A flag says that there is something else than what its absence stands for.
+        let idle = (flags & LINKED != 0 && links < 2)
+            || (flags & OWNED != 0 && owner == (0, 0))
+            || (flags & FRACTION != 0 && fraction == 0)
+            || (flags & ATTRIBUTES != 0 && attributes == 0);
+        if idle || !rest.0.is_empty() || flags & 1 << 7 != 0 {
             return Err(FormError);
         }
         self.before.clone_from(&path);

@@ -115,6 +115,19 @@ fn each_difference_is_told_in_plain_words() {
     assert_eq!(differences(&node(1), &node(2)), [Problem::Device]);
 }
 
+// Found by fuzzing: a record that no encoder writes was read, and was another one when it was written again.
+#[test]
+fn a_flag_for_what_is_not_there_is_no_record() {
+    // Path, flags, mode and time of a directory, then: names and file, owner, nanoseconds, sum of attributes.
+    for (flags, rest) in [(1 << 4, &[1, 9][..]), (1 << 5, &[0, 0]), (1 << 6, &[0]), (1 << 3, &[0; 4])] {
+        let owner = if flags == 1 << 5 { rest } else { &[] };
+        let after = if flags == 1 << 5 { &[] } else { rest };
+        let record = [&[0, 0, flags, 5], owner, &[0], after].concat();
+        assert_eq!(Decoder::default().decode(&record), Err(FormError), "{flags:#b}");
+    }
+    assert!(Decoder::default().decode(&[0, 0, 1 << 4, 5, 0, 2, 9]).is_ok());
+}
+
 #[test]
 fn a_pass_is_due_once_in_its_time() {
     const DAY: u64 = 86_400;

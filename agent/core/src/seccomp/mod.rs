@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use crate::bundle::CapabilitySet;
+use crate::plain::complaint;
 
 /// Bytes of a profile; the largest known have 20 KiB.
 pub const PROFILE_BYTES_MAX: usize = 1 << 20;
@@ -114,7 +115,7 @@ impl Profile {
         if bytes.len() > PROFILE_BYTES_MAX {
             return Err(SeccompError::TooLong);
         }
-        serde_json::from_slice(bytes).map_err(|error| SeccompError::Form(error.to_string()))
+        serde_json::from_slice(bytes).map_err(|error| SeccompError::Form(complaint(&error)))
     }
 
     /// The profile for boards that have none: what programs need, and of what reaches into the board only what a

@@ -121,7 +121,7 @@ impl Envelope {
         let wire: Wire = serde_json::from_slice(bytes)
             .map_err(|error| schema(&format!("envelope is not DSSE: {error}")))?;
         if wire.payload_type != kind.payload_type() {
-            let (shown, wanted) = (crate::fault::cut(&wire.payload_type, 80), kind.payload_type());
+            let (shown, wanted) = (crate::plain::plain(&wire.payload_type, 80), kind.payload_type());
             return Err(schema(&format!("envelope has payloadType {shown:?} instead of {wanted:?}")));
         }
         if wire.signatures.len() > SIGNATURES_MAX {

@@ -11,6 +11,7 @@ use super::envelope::{Envelope, Kind};
 use super::verify::verify;
 use crate::fault::{Code, Fault};
 use crate::limits::TRUST_CHAIN_MAX;
+use crate::plain::complaint;
 
 /// What a rotation needs.
 const BOTH: &str = "a trust document is signed by the roots of the one before it and by its own";
@@ -66,7 +67,7 @@ impl Lineage {
     /// # Errors
     /// [`SavedError`]; nothing of it is used then.
     pub fn resume(image: TrustDocument, saved: &[u8]) -> Result<(Self, Option<Fault>), SavedError> {
-        let damaged = |error: serde_json::Error| SavedError::Damaged(error.to_string());
+        let damaged = |error: serde_json::Error| SavedError::Damaged(complaint(&error));
         let Versioned { version } = serde_json::from_slice(saved).map_err(damaged)?;
         if version > VERSION {
             return Err(SavedError::Newer(version));

@@ -106,3 +106,11 @@ fn entries_depth_and_length_are_bounded() {
     let long = " ".repeat(usize::try_from(MANIFEST_BYTES_MAX).unwrap());
     refused(&(long + "{}"), "longer than");
 }
+
+// What stood in a manifest was in the error as long as it was, which went on into the log.
+#[test]
+fn an_error_repeats_little_of_the_manifest() {
+    let error =
+        Document::parse(format!(r#"{{"schemaVersion":"{}"}}"#, "x".repeat(9000)).as_bytes()).unwrap_err();
+    assert!(error.to_string().len() < 300, "{error}");
+}

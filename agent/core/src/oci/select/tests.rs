@@ -164,3 +164,17 @@ fn nothing_fits_and_the_error_names_both_sides() {
     );
     assert!(NoMatch::new(&[], &[]).to_string().contains("offers nothing; this board runs nothing"));
 }
+
+// The words of an index went into verdicts and errors as they were, and from there to terminals.
+#[test]
+fn what_an_index_says_of_itself_is_shown_in_short_and_says_nothing_to_a_terminal() {
+    let mut offered = offer(&format!("linux/{} linux/\u{1b}[31mx linux/arm/v5", "x".repeat(5000)));
+    offered[2].platform.as_mut().unwrap().os_features = vec!["win\n".repeat(500)];
+    offered.push(Descriptor { artifact_type: Some("a\r\n".repeat(500)), ..offered[0].clone() });
+    let can_run = Platform::linux("arm", "v6").levels();
+    let verdicts = select(&can_run, &offered).verdicts;
+    let said = verdicts.iter().map(ToString::to_string).chain([NoMatch::new(&can_run, &offered).to_string()]);
+    for said in said {
+        assert!(said.len() < 300 && !said.chars().any(char::is_control), "{said:?}");
+    }
+}

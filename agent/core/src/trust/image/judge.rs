@@ -7,8 +7,9 @@ use super::SignedIdentity;
 use super::key::Algorithm;
 use super::policy::{HeldKey, ImagePolicy, Requirement};
 use super::proof::{Form, Opened, Proof};
-use crate::fault::{Class, Code, Fault, cut};
+use crate::fault::{Class, Code, Fault};
 use crate::oci::{Digest, Reference};
+use crate::plain::plain;
 use crate::trust::key::KeyId;
 
 /// Signatures that a message speaks of.
@@ -96,7 +97,7 @@ impl fmt::Display for Objection {
             Self::Key => f.write_str("no key of the policy has made it over these bytes"),
             Self::Digest(digest) => write!(f, "it is of {digest}"),
             Self::Name { signed: Some(signed), wanted } => {
-                write!(f, "it is of {:?}, against {wanted}", cut(signed, NAME_CHARS_MAX))
+                write!(f, "it is of {:?}, against {wanted}", plain(signed, NAME_CHARS_MAX))
             }
             Self::Name { signed: None, wanted } => {
                 write!(
