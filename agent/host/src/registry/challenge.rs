@@ -2,18 +2,24 @@
 
 /// One way in that we know.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Challenge {
+pub enum Challenge {
     /// User name and password with each request.
     Basic,
     /// A token from the realm.
-    Bearer { realm: String, service: Option<String> },
+    Bearer {
+        /// Where the token is to be had.
+        realm: String,
+        /// For whom.
+        service: Option<String>,
+    },
 }
 
 /// Bytes of a header value that are looked at.
 const HEADER_BYTES_MAX: usize = 4096;
 
 /// The best challenge of all header values: bearer before basic; `None` where neither is offered.
-pub(super) fn best<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Challenge> {
+#[must_use]
+pub fn best<'a>(headers: impl Iterator<Item = &'a str>) -> Option<Challenge> {
     let mut found = None;
     for header in headers {
         for challenge in parse(header.get(..HEADER_BYTES_MAX).unwrap_or(header)) {

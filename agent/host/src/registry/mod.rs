@@ -28,6 +28,7 @@ mod trust;
 
 pub use attached::Page;
 pub use blob::{Progress, Transferred};
+pub use challenge::{Challenge, best as best_challenge};
 pub use client::{RawManifest, RegistryClient};
 pub use config::{Proxy, RegistryConfig, RegistryFiles, Timeouts};
 pub use credentials::CredentialFiles;

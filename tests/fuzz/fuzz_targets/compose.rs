@@ -1,0 +1,4 @@
+//! Feeds Compose documents.
+#![cfg_attr(fuzzing, no_main)]
+
+coracle_fuzz::target!("compose");

@@ -1,0 +1,4 @@
+//! Feeds desired documents.
+#![cfg_attr(fuzzing, no_main)]
+
+coracle_fuzz::target!("desired");

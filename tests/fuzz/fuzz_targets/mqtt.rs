@@ -1,0 +1,4 @@
+//! Feeds packets of a broker.
+#![cfg_attr(fuzzing, no_main)]
+
+coracle_fuzz::target!("mqtt");
