@@ -34,7 +34,7 @@ pub fn size(words: &[String]) -> io::Result<()> {
 
 /// The standard library is built with the agent: small instead of fast, and without the code that prints backtraces,
 /// which a stripped binary has no names for. What a panic says, and where, stays.
-const STD_FROM_SOURCE: &[&str] =
+pub const STD_FROM_SOURCE: &[&str] =
     &["-Z", "build-std=std,panic_abort", "-Z", "build-std-features=optimize_for_size"];
 
 /// Builds the binary of `triple` and hands back its path.

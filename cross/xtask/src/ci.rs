@@ -4,7 +4,7 @@ use std::io;
 use std::process::Command;
 use std::time::Instant;
 
-use crate::{booted, build, deny, links, powercut, repair, setup, sim, tidy, units};
+use crate::{booted, build, deny, fuzz, links, powercut, repair, sbom, setup, sim, tidy, units};
 
 type Step = (&'static str, fn() -> io::Result<()>);
 
@@ -18,7 +18,9 @@ const STEPS: &[Step] = &[
     ("docs", docs),
     ("units", || units::command(&[])),
     ("deny", || deny::command(&[])),
+    ("sbom", || sbom::command(&[])),
     ("sim", || sim::command(&[])),
+    ("fuzz", || fuzz::command(&["--short".to_owned()])),
     ("size", || build::size(&[])),
     ("systemd", || booted::command(&[])),
     ("powercut", || powercut::command(&powercut::SHORT.map(String::from))),

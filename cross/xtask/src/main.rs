@@ -15,11 +15,14 @@ mod demo;
 mod deny;
 mod drawing;
 mod emulated;
+mod fuzz;
 mod interrupt;
 mod links;
 mod namespace;
 mod powercut;
 mod repair;
+mod reproducible;
+mod sbom;
 mod setup;
 mod signed;
 mod sim;
@@ -81,6 +84,16 @@ const COMMANDS: &[Command] = &[
         deny::command,
     ),
     (
+        "sbom",
+        "write what the release binary is made of, as CycloneDX; for amd64 or a triple; --binary FILE",
+        sbom::command,
+    ),
+    (
+        "reproducible",
+        "build the release twice, from copies in two places, and compare; for amd64 or a triple",
+        reproducible::command,
+    ),
+    (
         "crash",
         "replay every write of the agent to its disk, cut the power in between, and recover; --short, --seed N; --board: under a real file system",
         crash::command,
@@ -100,6 +113,11 @@ const COMMANDS: &[Command] = &[
         "secrets",
         "run all tests and count what was held against planted secrets; words as for `test`",
         test::secrets,
+    ),
+    (
+        "fuzz",
+        "feed whatever reads strangers' bytes; --seconds N, --target NAME, --seed S, --short, --keep",
+        fuzz::command,
     ),
     (
         "sim",

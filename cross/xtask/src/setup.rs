@@ -68,6 +68,9 @@ const SYSTEMD: &[Need] = &[
 /// What checks the files for an init system.
 const UNITS: &[Need] = &[need("systemd-analyze", "systemd", "verifies the units")];
 
+/// What fuzzing builds its engine with.
+const FUZZING: &[Need] = &[need("c++", "g++", "compiles the engine of the fuzzers")];
+
 /// What the benchmark compares with.
 const PEERS: &[Need] = &[
     need("losetup", "mount", "disks that count what is written to them"),
@@ -84,6 +87,7 @@ pub fn command(words: &[String]) -> io::Result<()> {
     for_boards()?;
     for_systemd()?;
     for_units()?;
+    for_fuzz()?;
     println!("setup: everything is there");
     Ok(())
 }
@@ -114,6 +118,11 @@ pub fn for_systemd() -> io::Result<()> {
 /// What checks the units.
 pub fn for_units() -> io::Result<()> {
     install(UNITS)
+}
+
+/// What `cargo xtask fuzz` needs.
+pub fn for_fuzz() -> io::Result<()> {
+    install(FUZZING)
 }
 
 /// What the benchmark needs besides.
@@ -150,6 +159,12 @@ fn install(needs: &[Need]) -> io::Result<()> {
         Some(need) => Err(io::Error::other(format!("{} has no `{}`", need.package, need.program))),
         None => Ok(()),
     }
+}
+
+/// Installs `packages` whatever programs they have.
+pub fn install_packages(packages: &str, why: &str) -> io::Result<()> {
+    println!("setup: installing {packages}: {why}");
+    apt(&["install", "--no-install-recommends"], &packages.split(' ').collect::<Vec<_>>())
 }
 
 fn apt(words: &[&str], packages: &[&str]) -> io::Result<()> {
