@@ -13,7 +13,6 @@
 mod attached;
 mod bundle;
 mod identity;
-mod json;
 mod judge;
 mod key;
 mod policy;

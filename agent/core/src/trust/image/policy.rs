@@ -10,11 +10,11 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 
 use super::identity::{Named, SignedIdentity};
-use super::json::Unique;
 use super::key::ImageKey;
 use super::scope;
 use crate::fault::Fault;
 use crate::fields::{Fields, schema};
+use crate::json;
 use crate::limits::IMAGE_POLICY_BYTES_MAX;
 use crate::oci::Reference;
 
@@ -84,8 +84,7 @@ impl ImagePolicy {
         if u64::try_from(bytes.len()).is_ok_and(|length| length > IMAGE_POLICY_BYTES_MAX) {
             return Err(PolicyFileError(format!("it is longer than {IMAGE_POLICY_BYTES_MAX} bytes")));
         }
-        let Unique(value) = serde_json::from_slice(bytes)
-            .map_err(|error| PolicyFileError(format!("is not JSON: {error}")))?;
+        let value = json::read(bytes).map_err(|error| PolicyFileError(format!("is not JSON: {error}")))?;
         let mut top = Fields::of("", value)?;
         let default = top.take("default").ok_or_else(|| schema("default", "is missing"))?;
         let default = requirements("default", default, read)?;

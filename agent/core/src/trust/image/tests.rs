@@ -234,7 +234,7 @@ fn what_would_not_be_obeyed_is_refused_with_its_place() {
     }
     let twice = br#"{"default":[{"type":"reject"}],"default":[{"type":"insecureAcceptAnything"}]}"#;
     let error = ImagePolicy::parse(twice, &mut |_| Err(String::new())).unwrap_err().to_string();
-    assert!(error.contains("\"default\" stands twice"), "{error}");
+    assert!(error.contains("key \"default\" comes twice"), "{error}");
 }
 
 #[track_caller]
