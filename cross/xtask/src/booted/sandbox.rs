@@ -185,6 +185,9 @@ fn commands(bench: &mut Bench) -> io::Result<String> {
     {
         return Err(io::Error::other(format!("no telemetry: {told}")));
     }
+    let agent = bench.property(AGENT, "MainPID")?;
+    bench.run(&["systemctl", "reload", "coracle"])?;
+    same("process after a reload", &bench.property(AGENT, "MainPID")?, &agent)?;
     let before = bench.process(WEB)?;
     bench.run(&["coracle", "restart", "web"])?;
     bench.until_workload(WEB, "running")?;
@@ -205,7 +208,7 @@ fn commands(bench: &mut Bench) -> io::Result<String> {
         let good = bench.property(AGENT, "StatusText")?.starts_with("generation 3 is good");
         Ok((good && bench.workload("site.sample")?.is_null()).then_some(()))
     })?;
-    Ok(format!("{} checks, {agent} as from without, restart, exec, roll back", checks.len()))
+    Ok(format!("{} checks, {agent} as from without, reload, restart, exec, roll back", checks.len()))
 }
 
 fn cleared(bench: &mut Bench) -> io::Result<String> {
