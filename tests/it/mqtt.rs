@@ -62,7 +62,7 @@ impl Device {
         while causes.len() < 30 {
             match self.event("connected") {
                 ChannelEvent::Connected { sid } => return sid,
-                ChannelEvent::Message { .. } | ChannelEvent::Renewing => {}
+                ChannelEvent::Message { .. } | ChannelEvent::Renewing | ChannelEvent::NotTaken { .. } => {}
                 ChannelEvent::Unusable { why } => causes.push(why),
                 ChannelEvent::Disconnected { cause, .. } => causes.push(cause),
             }
@@ -76,7 +76,10 @@ impl Device {
             match self.event("disconnected") {
                 ChannelEvent::Disconnected { loss, cause, retry_in } => return (loss, cause, retry_in),
                 ChannelEvent::Unusable { why } => panic!("unusable: {why}"),
-                ChannelEvent::Message { .. } | ChannelEvent::Connected { .. } | ChannelEvent::Renewing => {}
+                ChannelEvent::Message { .. }
+                | ChannelEvent::Connected { .. }
+                | ChannelEvent::Renewing
+                | ChannelEvent::NotTaken { .. } => {}
             }
         }
     }
@@ -88,7 +91,7 @@ impl Device {
                 ChannelEvent::Message { topic, payload, retained, .. } => return (topic, payload, retained),
                 ChannelEvent::Disconnected { cause, .. } => panic!("lost instead: {cause}"),
                 ChannelEvent::Unusable { why } => panic!("unusable: {why}"),
-                ChannelEvent::Connected { .. } | ChannelEvent::Renewing => {}
+                ChannelEvent::Connected { .. } | ChannelEvent::Renewing | ChannelEvent::NotTaken { .. } => {}
             }
         }
     }
@@ -268,6 +271,35 @@ fn refused_credentials_are_called_so_and_read_again() {
         device.connected();
         device.stop();
     }
+}
+
+#[test]
+fn what_an_access_list_keeps_from_the_broker_is_told_once_for_each_topic() {
+    let lines = ["user bench", "topic readwrite #", "user board", "topic read #", "topic write d/board/up"];
+    let broker = Broker::start(BrokerOptions {
+        users: vec![("bench".into(), "b".into()), ("board".into(), secrets::BROKER_PASSWORD.into())],
+        acl: lines.map(String::from).to_vec(),
+        ..Default::default()
+    })
+    .unwrap();
+    let dir = TempDir::new("password");
+    let password_file = Some(dir.join("password"));
+    write_secret(&dir.join("password"), secrets::BROKER_PASSWORD);
+    let username = Some("board".into());
+    let mut device =
+        Device::start(ChannelConfig { username, password_file, ..config(&broker, Protocol::V5) });
+    device.connected();
+    let refused = |device: &mut Device| {
+        let event = device.event("not taken");
+        let ChannelEvent::NotTaken { topic, why } = event else { panic!("{event:?}") };
+        (topic, why)
+    };
+    device.publish("d/board/event", "1", Qos::AtLeastOnce, false);
+    assert_eq!(refused(&mut device), ("d/board/event".into(), "NotAuthorized".into()));
+    device.publish("d/board/event", "2", Qos::AtLeastOnce, false);
+    device.publish("d/board/state", "3", Qos::AtLeastOnce, true);
+    assert_eq!(refused(&mut device).0, "d/board/state", "the second one of a topic is not told of");
+    device.stop();
 }
 
 #[test]

@@ -54,6 +54,15 @@ pub(crate) fn renewing() {
     info!("credentials for the broker were renewed: connecting with them");
 }
 
+/// The broker takes nothing on a topic.
+pub(crate) fn not_taken(topic: &str, reason: &str) {
+    warn!(
+        topic,
+        reason,
+        "the broker does not take what this board says there: its access list must let the board write"
+    );
+}
+
 /// The connection to the broker does not stand.
 pub(crate) fn disconnected(loss: Loss, reason: &str, retry_in: Duration) {
     let retry_in_s = retry_in.as_secs();

@@ -272,7 +272,10 @@ fn a_lost_connection_comes_back_with_what_was_read_before_where_half_was_replace
         match device.event("connected again") {
             ChannelEvent::Connected { .. } => break,
             ChannelEvent::Unusable { why } => told.push(why),
-            ChannelEvent::Disconnected { .. } | ChannelEvent::Message { .. } | ChannelEvent::Renewing => {}
+            ChannelEvent::Disconnected { .. }
+            | ChannelEvent::Message { .. }
+            | ChannelEvent::Renewing
+            | ChannelEvent::NotTaken { .. } => {}
         }
     }
     assert_eq!(told.len(), 1, "{told:?}");

@@ -205,6 +205,7 @@ impl Engine {
                 events::disconnected(*loss, cause, *retry_in);
             }
             ChannelEvent::Renewing => events::renewing(),
+            ChannelEvent::NotTaken { topic, why } => events::not_taken(topic, why),
             ChannelEvent::Unusable { why } => {
                 events::lacking(
                     "new credentials for the broker cannot be used; those read before are used on",

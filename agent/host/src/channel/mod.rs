@@ -156,6 +156,14 @@ pub enum ChannelEvent {
         /// The file and what is wrong with it.
         why: String,
     },
+    /// The broker did not take what was published on a topic. Told once for each in a connection; what is published
+    /// there is lost.
+    NotTaken {
+        /// Where.
+        topic: String,
+        /// In the broker's words.
+        why: String,
+    },
     /// There is no connection.
     Disconnected {
         /// Why.

@@ -2,6 +2,7 @@
 //!
 //! Order: CONNACK, one SUBSCRIBE, SUBACK, birth, then the outbox, one acknowledged message at a time.
 
+use std::collections::BTreeSet;
 use std::future;
 use std::sync::Arc;
 use std::time::Duration;
@@ -89,6 +90,8 @@ struct Standing {
     look_at: Instant,
     /// For the owner, who has not taken it yet.
     waiting: Option<ChannelEvent>,
+    /// Topics that the broker took nothing for; each is told of once a connection.
+    not_taken: BTreeSet<String>,
 }
 
 impl Session<'_> {
@@ -148,7 +151,7 @@ impl Session<'_> {
                     let cause = format!("the broker refused {refused} of {} subscriptions", filters.len());
                     return Err(Lost::new(Loss::Credentials, cause));
                 }
-                Said::Acknowledged | Said::Alive => {}
+                Said::Acknowledged | Said::NotTaken(_) | Said::Alive => {}
                 Said::Lost(lost) => return Err(lost),
             }
         }
@@ -167,6 +170,7 @@ impl Session<'_> {
             heard_at: now,
             look_at: now + self.config.look_every,
             waiting,
+            not_taken: BTreeSet::new(),
         })
     }
 
@@ -195,6 +199,7 @@ impl Session<'_> {
                     standing.heard_at = Instant::now();
                     match said {
                         Said::Acknowledged => standing.sent = None,
+                        Said::NotTaken(why) => standing.not_taken(why),
                         Said::Lost(lost) => return Parted::Lost(lost),
                         Said::Connected | Said::Subscribed { .. } | Said::Alive => {}
                     }
@@ -285,7 +290,7 @@ impl Session<'_> {
                 standing.link.disconnect();
             }
             match timeout_at(deadline, standing.link.said()).await {
-                Ok(Said::Acknowledged) => standing.sent = None,
+                Ok(Said::Acknowledged | Said::NotTaken(_)) => standing.sent = None,
                 Ok(Said::Connected | Said::Subscribed { .. } | Said::Alive) => {}
                 Ok(Said::Lost(_)) | Err(_) => return,
             }
@@ -310,6 +315,15 @@ impl Session<'_> {
 impl Standing {
     fn repair_earliest(&self, now: Instant) -> Instant {
         self.repaired_at.map_or(now, |at| at + REPAIR_EVERY).max(now)
+    }
+
+    /// What was sent is lost, for a broker that refuses it once refuses it again.
+    fn not_taken(&mut self, why: String) {
+        let Some((Publish { topic, .. }, _)) = self.sent.take() else { return };
+        // While the owner has something else to take, the next one of this topic is told of.
+        if self.waiting.is_none() && self.not_taken.insert(topic.clone()) {
+            self.waiting = Some(ChannelEvent::NotTaken { topic, why });
+        }
     }
 
     /// Judges the presence that was there before this connection's birth.
@@ -339,7 +353,7 @@ async fn hang_up(standing: &mut Standing) {
     while let Ok(said) = timeout_at(deadline, standing.link.said()).await {
         match said {
             Said::Lost(_) => return,
-            Said::Acknowledged => standing.sent = None,
+            Said::Acknowledged | Said::NotTaken(_) => standing.sent = None,
             Said::Connected | Said::Subscribed { .. } | Said::Alive => {}
         }
     }

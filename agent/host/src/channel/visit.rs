@@ -74,9 +74,12 @@ impl Visit {
                 let cause = format!("the broker refused {refused} of {} subscriptions", self.filters.len());
                 Err(Lost::new(Loss::Credentials, cause).into())
             }
-            Said::Subscribed { .. } | Said::Connected | Said::Acknowledged | Said::Alive | Said::Lost(_) => {
-                Ok(())
-            }
+            Said::Subscribed { .. }
+            | Said::Connected
+            | Said::Acknowledged
+            | Said::NotTaken(_)
+            | Said::Alive
+            | Said::Lost(_) => Ok(()),
         }
     }
 
@@ -89,7 +92,11 @@ impl Visit {
             match said.map_err(|_| Lost::new(Loss::Network, "the broker did not answer in time"))? {
                 Said::Lost(lost) => return Err(lost.into()),
                 said if wanted(&said) => return Ok(said),
-                Said::Connected | Said::Subscribed { .. } | Said::Acknowledged | Said::Alive => {}
+                Said::Connected
+                | Said::Subscribed { .. }
+                | Said::Acknowledged
+                | Said::NotTaken(_)
+                | Said::Alive => {}
             }
         }
     }
@@ -112,7 +119,13 @@ impl Visit {
             match timeout_at(deadline, self.link.said()).await {
                 Err(_) => return Ok(None),
                 Ok(Said::Lost(lost)) => return Err(lost.into()),
-                Ok(Said::Connected | Said::Subscribed { .. } | Said::Acknowledged | Said::Alive) => {}
+                Ok(
+                    Said::Connected
+                    | Said::Subscribed { .. }
+                    | Said::Acknowledged
+                    | Said::NotTaken(_)
+                    | Said::Alive,
+                ) => {}
             }
         }
     }
@@ -132,7 +145,12 @@ impl Visit {
             expiry: None,
             kind: Kind::News,
         })?;
-        self.until(|said| matches!(said, Said::Acknowledged)).await?;
+        let answer = self.until(|said| matches!(said, Said::Acknowledged | Said::NotTaken(_))).await?;
+        if let Said::NotTaken(why) = answer {
+            let cause =
+                format!("it does not take the message for {topic}: {why}; may this account write there?");
+            return Err(Lost::new(Loss::Credentials, cause).into());
+        }
         if !self.filters.iter().any(|filter| filter == topic) {
             return Ok(());
         }
@@ -152,7 +170,13 @@ impl Visit {
                     return Err(Lost::new(Loss::Credentials, cause).into());
                 }
                 Ok(Said::Lost(lost)) => return Err(lost.into()),
-                Ok(Said::Connected | Said::Subscribed { .. } | Said::Acknowledged | Said::Alive) => {}
+                Ok(
+                    Said::Connected
+                    | Said::Subscribed { .. }
+                    | Said::Acknowledged
+                    | Said::NotTaken(_)
+                    | Said::Alive,
+                ) => {}
             }
         }
     }
@@ -172,7 +196,13 @@ impl Visit {
             match timeout_at(deadline, self.link.said()).await {
                 Err(_) => return Ok(None),
                 Ok(Said::Lost(lost)) => return Err(lost.into()),
-                Ok(Said::Connected | Said::Subscribed { .. } | Said::Acknowledged | Said::Alive) => {}
+                Ok(
+                    Said::Connected
+                    | Said::Subscribed { .. }
+                    | Said::Acknowledged
+                    | Said::NotTaken(_)
+                    | Said::Alive,
+                ) => {}
             }
         }
     }

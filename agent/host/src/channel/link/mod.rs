@@ -37,6 +37,8 @@ pub(super) enum Said {
     Subscribed { refused: usize },
     /// PUBACK.
     Acknowledged,
+    /// PUBACK that the broker did not take the message, and why; MQTT 3.1.1 has none.
+    NotTaken(String),
     /// PINGRESP, or a message that now lies in the inbox.
     Alive,
     /// The end; nothing follows.

@@ -6,8 +6,8 @@ use std::time::Duration;
 use coracle_core::retry::Loss;
 use rumqttc_v5::{
     AsyncClient, ConnectReturnCode, ConnectionError, DisconnectReasonCode, Error as Malformed, Event,
-    EventLoop, LastWill, LastWillProperties, MqttOptions, Packet, PublishOptions, PublishProperties, QoS,
-    StateError, SubscribeFilter, SubscribeReasonCode, TlsConfiguration, Transport,
+    EventLoop, LastWill, LastWillProperties, MqttOptions, Packet, PubAckReason, PublishOptions,
+    PublishProperties, QoS, StateError, SubscribeFilter, SubscribeReasonCode, TlsConfiguration, Transport,
 };
 use tokio::sync::mpsc;
 
@@ -98,7 +98,10 @@ fn incoming(packet: Packet, inbox: &Inbox) -> Option<Said> {
             let taken = |code: &&SubscribeReasonCode| !matches!(code, SubscribeReasonCode::Success(_));
             Some(Said::Subscribed { refused: ack.return_codes.iter().filter(taken).count() })
         }
-        Packet::PubAck(_) => Some(Said::Acknowledged),
+        Packet::PubAck(ack) => Some(match ack.reason {
+            PubAckReason::Success | PubAckReason::NoMatchingSubscribers => Said::Acknowledged,
+            refused => Said::NotTaken(format!("{refused:?}")),
+        }),
         Packet::Publish(publish) => {
             inbox.put(Incoming::copied(&publish.topic, &publish.payload, publish.retain));
             Some(Said::Alive)
