@@ -9,6 +9,7 @@
 //! ```
 
 mod documents;
+mod images;
 mod layer;
 mod names;
 mod oci;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::{documents, layer, names, oci, saved, service, wire};
+use crate::{documents, images, layer, names, oci, saved, service, wire};
 
 /// Something to feed.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +27,7 @@ pub const TARGETS: &[Target] = &[
     target("desired", documents::desired),
     target("envelope", documents::envelope),
     target("trust", documents::trust),
+    target("signed", images::signed),
     target("journal", saved::journal),
     target("saved", saved::saved),
     target("list", saved::list),

@@ -3,6 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use coracle_core::trust::{Envelope, Kind};
 use coracle_test_support::archive::{Entry, archive, gzip, old_gnu_sparse, zstd};
 use serde_json::json;
@@ -46,6 +48,7 @@ pub fn seeds(name: &str) -> Vec<Vec<u8>> {
         "desired" => SIGNED.iter().map(|bytes| payload(bytes)).chain([document()]).collect(),
         "envelope" => SIGNED.iter().map(|bytes| bytes.to_vec()).collect(),
         "trust" => trust(),
+        "signed" => signed(),
         "journal" => fixtures("journal"),
         "saved" => saved(),
         "list" => fixtures("saved")
@@ -173,6 +176,34 @@ fn document() -> Vec<u8> {
 
 fn trust() -> Vec<Vec<u8>> {
     payloads().chain([LINEAGE.to_vec()]).collect()
+}
+
+fn signed() -> Vec<Vec<u8>> {
+    let policy = json!({"default": [{"type": "reject"}], "transports": {"docker": {
+        "registry.example/site": [{"type": "sigstoreSigned", "keyPaths": ["/a", "/b"], "signedIdentity": {"type": "remapIdentity", "prefix": "registry.example/site", "signedPrefix": "x.example/y"}}],
+        "*.example": [{"type": "insecureAcceptAnything"}], "": [{"type": "sigstoreSigned", "keyData": STANDARD.encode(P256)}],
+    }}});
+    let statement = json!({"_type": "https://in-toto.io/Statement/v1", "subject": [{"name": "x", "digest": {"sha256": &DIGEST[7..]}}],
+        "predicateType": "https://sigstore.dev/cosign/sign/v1", "predicate": {}});
+    let bundle = json!({"mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json", "verificationMaterial": {"publicKey": {"hint": "x"}},
+        "dsseEnvelope": {"payload": STANDARD.encode(statement.to_string()), "payloadType": "application/vnd.in-toto+json", "signatures": [{"sig": "AAAA"}]}});
+    let simple = json!({"critical": {"identity": {"docker-reference": "registry.example/site/web"}, "image": {"docker-manifest-digest": DIGEST},
+        "type": "cosign container image signature"}, "optional": null});
+    let der = |pem: &str| {
+        let body = pem.lines().filter(|line| !line.starts_with("-----")).collect::<String>();
+        STANDARD.decode(body).expect("a fixture")
+    };
+    // rsaEncryption, with a modulus of 2048 bits and the usual exponent.
+    let rsa = [
+        &b"\x30\x82\x01\x22\x30\x0d\x06\x09\x2a\x86\x48\x86\xf7\x0d\x01\x01\x01\x05\x00\x03\x82\x01\x0f\x00"
+            [..],
+        b"\x30\x82\x01\x0a\x02\x82\x01\x01\x00",
+        &[0xc5; 256],
+        b"\x02\x03\x01\x00\x01",
+    ];
+    let saved = include_bytes!("../../data/saved/image-signatures-1.json");
+    let json = [policy, bundle, simple].map(|value| value.to_string().into_bytes());
+    json.into_iter().chain([saved.to_vec(), der(ED25519), der(P256), rsa.concat()]).collect()
 }
 
 fn saved() -> Vec<Vec<u8>> {
