@@ -69,18 +69,12 @@ impl Visit {
             return Ok(());
         }
         self.link.subscribe(&self.filters)?;
-        match self.until(|said| matches!(said, Said::Subscribed { .. })).await? {
-            Said::Subscribed { refused } if refused > 0 => {
-                let cause = format!("the broker refused {refused} of {} subscriptions", self.filters.len());
-                Err(Lost::new(Loss::Credentials, cause).into())
-            }
-            Said::Subscribed { .. }
-            | Said::Connected
-            | Said::Acknowledged
-            | Said::NotTaken(_)
-            | Said::Alive
-            | Said::Lost(_) => Ok(()),
+        let answer = self.until(|said| matches!(said, Said::Subscribed { .. })).await?;
+        if let Said::Subscribed { refused: refused @ 1.. } = answer {
+            let cause = format!("the broker refused {refused} of {} subscriptions", self.filters.len());
+            return Err(Lost::new(Loss::Credentials, cause).into());
         }
+        Ok(())
     }
 
     /// Waits until the broker says what is `wanted`; messages are put aside.
@@ -90,13 +84,8 @@ impl Visit {
             let said = timeout_at(deadline, self.link.said()).await;
             self.waiting.extend(std::iter::from_fn(|| self.inbox.next()));
             match said.map_err(|_| Lost::new(Loss::Network, "the broker did not answer in time"))? {
-                Said::Lost(lost) => return Err(lost.into()),
                 said if wanted(&said) => return Ok(said),
-                Said::Connected
-                | Said::Subscribed { .. }
-                | Said::Acknowledged
-                | Said::NotTaken(_)
-                | Said::Alive => {}
+                said => said.or_lost()?,
             }
         }
     }
@@ -118,14 +107,7 @@ impl Visit {
             }
             match timeout_at(deadline, self.link.said()).await {
                 Err(_) => return Ok(None),
-                Ok(Said::Lost(lost)) => return Err(lost.into()),
-                Ok(
-                    Said::Connected
-                    | Said::Subscribed { .. }
-                    | Said::Acknowledged
-                    | Said::NotTaken(_)
-                    | Said::Alive,
-                ) => {}
+                Ok(said) => said.or_lost()?,
             }
         }
     }
@@ -169,14 +151,7 @@ impl Visit {
                     );
                     return Err(Lost::new(Loss::Credentials, cause).into());
                 }
-                Ok(Said::Lost(lost)) => return Err(lost.into()),
-                Ok(
-                    Said::Connected
-                    | Said::Subscribed { .. }
-                    | Said::Acknowledged
-                    | Said::NotTaken(_)
-                    | Said::Alive,
-                ) => {}
+                Ok(said) => said.or_lost()?,
             }
         }
     }
@@ -195,14 +170,7 @@ impl Visit {
             }
             match timeout_at(deadline, self.link.said()).await {
                 Err(_) => return Ok(None),
-                Ok(Said::Lost(lost)) => return Err(lost.into()),
-                Ok(
-                    Said::Connected
-                    | Said::Subscribed { .. }
-                    | Said::Acknowledged
-                    | Said::NotTaken(_)
-                    | Said::Alive,
-                ) => {}
+                Ok(said) => said.or_lost()?,
             }
         }
     }

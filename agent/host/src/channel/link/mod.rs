@@ -45,6 +45,20 @@ pub(super) enum Said {
     Lost(Lost),
 }
 
+impl Said {
+    /// Nothing to act upon, unless it is the end.
+    pub(super) fn or_lost(self) -> Result<(), Lost> {
+        match self {
+            Self::Lost(lost) => Err(lost),
+            Self::Connected
+            | Self::Subscribed { .. }
+            | Self::Acknowledged
+            | Self::NotTaken(_)
+            | Self::Alive => Ok(()),
+        }
+    }
+}
+
 /// Why a connection ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Lost {
