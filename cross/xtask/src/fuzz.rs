@@ -219,7 +219,9 @@ fn keep(programs: &Path, name: &str, known: &Path, seeds: &Path) -> io::Result<(
     }
     fs::create_dir_all(&fresh)?;
     let mut merge = Command::new(programs.join(name));
-    run(merge.arg("-merge=1").arg(format!("-max_len={INPUT_BYTES}")).args([&fresh, seeds, known]))?;
+    // By what is covered, not how often: a merge by counts keeps many small inputs for one branch.
+    merge.args(["-set_cover_merge=1", "-use_counters=0"]);
+    run(merge.arg(format!("-max_len={INPUT_BYTES}")).args([&fresh, seeds, known]))?;
     let mut files = Vec::new();
     for entry in fs::read_dir(&fresh)? {
         let entry = entry?;
