@@ -144,7 +144,7 @@ mod tests {
         let selection = select(&board.platforms, &offered);
         let text = explain_text(&board, &offered, &selection);
         assert!(!text.contains('\u{1b}'), "{text:?}");
-        assert!(text.contains("no image for this board: the index offers linux/evil?[2j"), "{text}");
+        assert!(text.contains("no image for this board: the index offers linux/evil\\u{1b}[2j"), "{text}");
         assert_eq!(explain_json(&board, &offered, &selection)["chosen"], Value::Null);
     }
 }
