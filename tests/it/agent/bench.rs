@@ -109,12 +109,14 @@ impl Bench {
         ask(&self.board, words)
     }
 
-    /// Waits until a workload has written this and nothing else: it may run before it wrote.
+    /// Waits until a workload has written this and nothing else: it may run before it wrote, and while one takes over
+    /// from another, the one that was found may be gone before it is read.
     #[track_caller]
     pub(super) fn until_log(&self, name: &str, text: &str) {
         eventually(PATIENCE, || {
-            let log = self.ask(&["logs", name]);
-            if log.trim() == text { Ok(()) } else { Err(log) }
+            let output = command(&self.board, &["logs", name]);
+            let is_it = output.status.success() && String::from_utf8_lossy(&output.stdout).trim() == text;
+            if is_it { Ok(()) } else { Err(output) }
         });
     }
 

@@ -119,11 +119,8 @@ fn one_that_took_over_and_then_fails_is_replaced_by_the_old_version() {
     let wanted = |tag: &str| site(&registry.reference(&format!("app:{tag}")), &check(&format!("ill-{tag}")));
     bench.deploy(&broker, &Desired::new("regret", 1, wanted("1")));
     Desired::new("regret", 2, wanted("2")).policy(&json!({"soak": 600})).send(&broker);
-    eventually(PATIENCE, || {
-        let all = bench.ps();
-        let log = bench.ask(&["logs", "web"]);
-        if all.len() == 1 && log.trim() == "two" { Ok(()) } else { Err((all, log)) }
-    });
+    bench.until_log("web", "two");
+    eventually(PATIENCE, || if bench.ps().len() == 1 { Ok(()) } else { Err(bench.ps()) });
     bench.ask(&["exec", "web", "touch", "/data/ill-2"]);
     let state = bench.until_state(2, "ROLLED_BACK");
     assert_eq!(state["deployment"]["error"]["code"], "UNHEALTHY", "{state:#}");
