@@ -21,9 +21,12 @@ const EXPOSURES: [(&str, u32); 5] = [
 pub fn command(given: &[String]) -> io::Result<()> {
     words::only(given, &[], &[])?;
     setup::for_units()?;
-    let units = setup::files(&setup::root()?.join("systemd"), ".service")?;
+    let systemd = setup::root()?.join("systemd");
+    let services = setup::files(&systemd, ".service")?;
+    let slices = setup::files(&systemd, ".slice")?;
+    let units = [services.as_slice(), slices.as_slice()].concat();
     let mut bad = verify(&units)?;
-    for unit in &units {
+    for unit in &services {
         let name = unit.file_name().unwrap_or_default().to_string_lossy();
         let exposure = exposure(unit)?;
         let known = EXPOSURES.iter().find(|(known, _)| *known == name).map(|(_, known)| *known);
@@ -39,8 +42,9 @@ pub fn command(given: &[String]) -> io::Result<()> {
         }
     }
     println!(
-        "units: {} units, {} held against their figures, {} complaints",
-        units.len(),
+        "units: {} services and {} slices, {} held against their figures, {} complaints",
+        services.len(),
+        slices.len(),
         EXPOSURES.len(),
         bad.len()
     );

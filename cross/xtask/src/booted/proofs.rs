@@ -12,8 +12,9 @@ use super::bench::{Bench, same, unit};
 pub type Proof = fn(&mut Bench) -> io::Result<String>;
 
 /// Those on a board that goes on.
-pub const FIRST: [(&str, Proof); 11] = [
+pub const FIRST: [(&str, Proof); 12] = [
     ("a workload is a unit of its own", own_unit),
+    ("workloads together have ceilings, and the agent a slice of its own", slices),
     ("policy, order and stop time are systemd's", settings),
     ("the journal has what a workload wrote, and so has `coracle logs`", journal),
     ("workloads outlive the agent: killed, upgraded, restarted", outlive),
@@ -32,6 +33,8 @@ pub const LAST: [(&str, Proof); 1] = [("a board without network and agent starts
 pub const IDLE: &str = "trap 'exit 0' TERM; echo \"this is $(cat /name)\"; sleep 100000 & wait";
 pub const WEB: &str = "site.web";
 pub const DB: &str = "site.db";
+/// Of the agent alone.
+const AGENT_SLICE: &str = "coracle_agent.slice";
 
 fn site(web: &str, db: &str) -> Value {
     json!({
@@ -59,6 +62,32 @@ fn own_unit(bench: &mut Bench) -> io::Result<String> {
         return Err(io::Error::other(format!("systemctl status does not show process {pid}: {shown}")));
     }
     Ok(format!("two services confirmed {seconds:.1} s after the message, processes in {expected}"))
+}
+
+/// What systemd was told: within systemd-nspawn nothing keeps to it.
+fn slices(bench: &mut Bench) -> io::Result<String> {
+    let pid = bench.property("coracle.service", "MainPID")?;
+    let group = bench.run(&["cat", &format!("/proc/{pid}/cgroup")])?;
+    let expected = format!("/{AGENT_SLICE}/coracle.service");
+    if !group.lines().any(|line| line.strip_prefix("0::") == Some(expected.as_str())) {
+        return Err(io::Error::other(format!("the agent is in {group:?}, not in {expected}")));
+    }
+    for (name, expected) in [("CPUWeight", "20"), ("IOWeight", "20"), ("MemoryMax", "67108864")] {
+        same(name, &bench.property(AGENT_SLICE, name)?.as_str(), &expected)?;
+    }
+    same(
+        "unit of its clearing",
+        &bench.property("coracle-clear@x.service", "Slice")?.as_str(),
+        &AGENT_SLICE,
+    )?;
+    let memory = std::fs::read_to_string("/proc/meminfo")?;
+    let kib = memory.lines().find_map(|line| line.strip_prefix("MemTotal:")?.trim().strip_suffix(" kB"));
+    let total =
+        kib.and_then(|kib| kib.parse::<u64>().ok()).ok_or_else(|| io::Error::other("no MemTotal"))? << 10;
+    let ceiling: u64 = bench.property("coracle.slice", "MemoryMax")?.parse().map_err(io::Error::other)?;
+    let percent = ceiling.saturating_mul(100).div_ceil(total);
+    same("percent of the memory for workloads", &percent, &80)?;
+    Ok(format!("the agent in {expected}, workloads within {percent} % of the memory"))
 }
 
 fn settings(bench: &mut Bench) -> io::Result<String> {
