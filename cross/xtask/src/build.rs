@@ -107,6 +107,16 @@ pub fn mib(bytes: u64) -> f64 {
     bytes / MIB
 }
 
+/// Debian's word for a target; none where Debian has no architecture that such a board can run.
+pub fn debian(triple: &str) -> io::Result<Option<String>> {
+    Ok(target(triple)?.get("debian").and_then(Value::as_str).map(str::to_owned))
+}
+
+/// The targets that releases are made for: those of a C library that is linked in.
+pub fn static_targets() -> io::Result<Vec<String>> {
+    Ok(targets()?.into_iter().map(|(triple, _)| triple).filter(|triple| triple.contains("-musl")).collect())
+}
+
 fn targets() -> io::Result<Table> {
     let text = fs::read_to_string(setup::root()?.join("cross/targets.toml"))?;
     text.parse().map_err(io::Error::other)

@@ -13,6 +13,7 @@ mod ci;
 mod crash;
 mod demo;
 mod deny;
+mod dist;
 mod drawing;
 mod emulated;
 mod fuzz;
@@ -87,6 +88,11 @@ const COMMANDS: &[Command] = &[
         "sbom",
         "write what the release binary is made of, as CycloneDX; for amd64 or a triple; --binary FILE",
         sbom::command,
+    ),
+    (
+        "dist",
+        "make the Debian package, the archive with its installer, the bill and the sums; --target TRIPLE|all, --out DIR, --binary FILE",
+        dist::command,
     ),
     (
         "reproducible",
