@@ -9,6 +9,7 @@ use coracle_test_support::emulated::kernel;
 use coracle_test_support::images::{Arch, busybox::busybox};
 use coracle_test_support::nspawn::tree;
 use coracle_test_support::process::run;
+use coracle_test_support::scratch::cache;
 use nix::unistd::geteuid;
 
 /// A program that something here starts.
@@ -197,6 +198,27 @@ pub fn add_component(name: &str, why: &str) -> io::Result<()> {
     }
     println!("setup: adding the Rust component {name}: {why}");
     run(Command::new("rustup").args(["component", "add", name])).map(drop)
+}
+
+/// The interpreter of a Python environment of the cache that has `packages` (pinned) from PyPI; `name` names them all, with
+/// their versions, so that other ones get an environment of their own.
+pub fn python(name: &str, packages: &[&str], why: &str) -> io::Result<PathBuf> {
+    let root = cache().join(name);
+    let python = root.join("bin/python");
+    // Last of what is made, so that half an environment is not taken for one.
+    let done = root.join("done");
+    if !done.exists() {
+        install_program("python3", "python3", why)?;
+        if run(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_err() {
+            install_packages("python3-venv", &format!("an environment for what {why}"))?;
+        }
+        println!("setup: installing {}: {why}", packages.join(", "));
+        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&root))?;
+        let pip = ["-m", "pip", "install", "-q", "--disable-pip-version-check"];
+        run(Command::new(&python).args(pip).args(packages))?;
+        fs::write(&done, "")?;
+    }
+    Ok(python)
 }
 
 /// Where the toolchain is.

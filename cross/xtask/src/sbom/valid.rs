@@ -2,11 +2,10 @@
 
 use std::fmt;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 use coracle_test_support::process::run;
-use coracle_test_support::scratch::cache;
 
 use crate::setup;
 
@@ -40,35 +39,9 @@ impl fmt::Display for Verdict {
 
 /// Has the document read.
 pub fn read(document: &Path) -> io::Result<Verdict> {
-    let said = run(Command::new(python()?).args(["-c", SCRIPT]).arg(document))?;
+    let said =
+        run(Command::new(setup::python(NAME, &[LIBRARY], "reads the bill of materials by its schema")?)
+            .args(["-c", SCRIPT])
+            .arg(document))?;
     Ok(Verdict(Some(said.trim().to_owned()).filter(|said| !said.is_empty())))
-}
-
-/// The interpreter that has the library.
-fn python() -> io::Result<PathBuf> {
-    let root = cache().join(NAME);
-    let python = root.join("bin/python");
-    // Last of what is made, so that half an environment is not taken for one.
-    let done = root.join("done");
-    if !done.exists() {
-        setup::install_program("python3", "python3", "reads the bill of materials by its schema")?;
-        if run(Command::new("python3").args(["-c", "import ensurepip, venv"])).is_err() {
-            setup::install_packages(
-                "python3-venv",
-                "an environment for the reader of the bill of materials",
-            )?;
-        }
-        println!("setup: installing {LIBRARY}: reads the bill of materials by its schema");
-        run(Command::new("python3").args(["-m", "venv", "--clear"]).arg(&root))?;
-        run(Command::new(&python).args([
-            "-m",
-            "pip",
-            "install",
-            "-q",
-            "--disable-pip-version-check",
-            LIBRARY,
-        ]))?;
-        std::fs::write(&done, "")?;
-    }
-    Ok(python)
 }
