@@ -13,6 +13,10 @@ use crate::setup;
 
 /// Packs the folder `name` of `parent` as `path`.
 pub fn pack(parent: &Path, name: &str, path: &Path) -> io::Result<PathBuf> {
+    // Beside what is installed, for whoever makes packages of it.
+    for license in ["LICENSE-APACHE", "LICENSE-MIT"] {
+        fs::copy(setup::root()?.join(license), parent.join(name).join(license))?;
+    }
     let script = parent.join(name).join("install");
     fs::copy(setup::root()?.join("cross/package/install"), &script)?;
     fs::set_permissions(&script, fs::Permissions::from_mode(0o755))?;
