@@ -4,7 +4,7 @@ use std::io;
 use std::process::Command;
 use std::time::Instant;
 
-use crate::{booted, build, deny, fuzz, links, powercut, repair, sbom, setup, sim, tidy, units};
+use crate::{booted, build, deny, fuzz, links, powercut, repair, sbom, setup, sim, tidy, units, yocto};
 
 type Step = (&'static str, fn() -> io::Result<()>);
 
@@ -17,6 +17,7 @@ const STEPS: &[Step] = &[
     ("targets", || build::lint(&[])),
     ("docs", docs),
     ("units", || units::command(&[])),
+    ("yocto", || yocto::command(&["--short".to_owned()])),
     ("deny", || deny::command(&[])),
     ("sbom", || sbom::command(&[])),
     ("sim", || sim::command(&[])),

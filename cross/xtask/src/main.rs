@@ -11,6 +11,7 @@ mod broker;
 mod build;
 mod ci;
 mod crash;
+mod crates_inc;
 mod demo;
 mod deny;
 mod dist;
@@ -32,6 +33,7 @@ mod test;
 mod tidy;
 mod units;
 mod words;
+mod yocto;
 
 use std::io;
 use std::process::ExitCode;
@@ -131,6 +133,16 @@ const COMMANDS: &[Command] = &[
         sim::command,
     ),
     ("drawing", "write agent/docs/rollout.md anew, the drawing of the rollout machine", drawing::command),
+    (
+        "crates-inc",
+        "write the crates and the commit that the Yocto recipe pins; --rev REV; --check: only compare",
+        crates_inc::command,
+    ),
+    (
+        "yocto",
+        "check the Yocto layer: linters, bitbake's parser, sums, kas; build as its recipe does; --short: no build",
+        yocto::command,
+    ),
     ("units", "have systemd judge the units; their exposure may only go down", units::command),
     ("tidy", "check the shape of the tree: arrows, sizes, words", tidy::command),
 ];

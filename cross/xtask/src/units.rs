@@ -51,7 +51,8 @@ pub fn command(given: &[String]) -> io::Result<()> {
     if bad.is_empty() { Ok(()) } else { Err(io::Error::other(bad.join("; "))) }
 }
 
-fn verify(units: &[std::path::PathBuf]) -> io::Result<Vec<String>> {
+/// What systemd complains about.
+pub fn verify(units: &[std::path::PathBuf]) -> io::Result<Vec<String>> {
     let shown = Command::new("systemd-analyze").args(["verify", "--man=no"]).args(units).output()?;
     let complaints = String::from_utf8_lossy(&shown.stderr).into_owned();
     // The binary is installed on a board, not here.

@@ -1,0 +1,1 @@
+# Stands in: nothing of the class matters before a package is made.
