@@ -5,11 +5,10 @@
 use std::io::{self, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use coracle_host::channel::Protocol;
+use coracle_test_support::acceptor::Acceptor;
 
 use super::{BOTH, Device, PATIENCE, config_at};
 
@@ -24,39 +23,14 @@ enum When {
     Standing,
 }
 
-/// Ends with its value.
-struct Broken {
-    port: u16,
-    end: Arc<AtomicBool>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Broken {
-    fn start(protocol: Protocol, when: When, wrong: Vec<u8>) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = listener.local_addr().unwrap().port();
-        let end = Arc::new(AtomicBool::new(false));
-        let ended = Arc::clone(&end);
-        let thread = thread::spawn(move || {
-            let mut wrong = Some((when, wrong));
-            for client in listener.incoming().flatten() {
-                if ended.load(Ordering::Relaxed) {
-                    return;
-                }
-                // A client that hangs up in the middle is what some of these are about.
-                let _ = serve(client, protocol, wrong.take().as_ref());
-            }
-        });
-        Self { port, end, thread: Some(thread) }
-    }
-}
-
-impl Drop for Broken {
-    fn drop(&mut self) {
-        self.end.store(true, Ordering::Relaxed);
-        let _ = TcpStream::connect(("127.0.0.1", self.port));
-        let _ = self.thread.take().unwrap().join();
-    }
+fn broken(protocol: Protocol, when: When, wrong: Vec<u8>) -> Acceptor {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut wrong = Some((when, wrong));
+    let one_by_one = move |client| {
+        // A client that hangs up in the middle is what some of these are about.
+        let _ = serve(client, protocol, wrong.take().as_ref());
+    };
+    Acceptor::start(listener, Arc::default(), one_by_one).unwrap()
 }
 
 fn serve(mut client: TcpStream, protocol: Protocol, wrong: Option<&(When, Vec<u8>)>) -> io::Result<()> {
@@ -180,8 +154,8 @@ fn rows(protocol: Protocol) -> Vec<(&'static str, When, Vec<u8>)> {
 fn a_broker_that_breaks_the_protocol_costs_a_connection_and_nothing_more() {
     for protocol in BOTH {
         for (what, when, wrong) in rows(protocol) {
-            let broken = Broken::start(protocol, when, wrong);
-            let mut device = Device::start(config_at(broken.port, protocol));
+            let broken = broken(protocol, when, wrong);
+            let mut device = Device::start(config_at(broken.address().port(), protocol));
             let (_, cause, retry_in) = device.lost();
             let printable = !cause.contains(char::is_control) && cause.len() < 1024;
             assert!(printable && retry_in < Duration::from_secs(60), "{protocol:?}, {what}: {cause}");

@@ -3,6 +3,7 @@
 //! Without the feature `protocols` it needs the standard library and little more, so that the front door stays
 //! quick to build.
 
+pub mod acceptor;
 pub mod agent;
 #[cfg(feature = "protocols")]
 pub mod archive;

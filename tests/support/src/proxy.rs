@@ -1,13 +1,13 @@
 //! An HTTP proxy in this process that carries CONNECT and nothing else, and counts.
 
 use std::io::{self, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+
+use crate::acceptor::Acceptor;
 
 /// Bytes of the head of a request.
 const HEAD_BYTES_MAX: usize = 8 << 10;
@@ -22,17 +22,15 @@ pub struct Asked {
 }
 
 struct Shared {
-    address: SocketAddr,
     /// The header that lets through; anybody may where absent.
     wanted: Option<String>,
     asked: Mutex<Vec<Asked>>,
-    stopping: AtomicBool,
 }
 
 /// The running proxy; it ends with this value.
 pub struct Proxy {
     shared: Arc<Shared>,
-    acceptor: Option<JoinHandle<()>>,
+    acceptor: Acceptor,
 }
 
 impl Proxy {
@@ -42,45 +40,24 @@ impl Proxy {
         let wanted = credentials.map(|(user, password)| {
             format!("proxy-authorization: Basic {}", STANDARD.encode(format!("{user}:{password}")))
         });
-        let shared = Arc::new(Shared {
-            address: listener.local_addr()?,
-            wanted,
-            asked: Mutex::default(),
-            stopping: AtomicBool::new(false),
-        });
+        let shared = Arc::new(Shared { wanted, asked: Mutex::default() });
         let serving = Arc::clone(&shared);
-        let acceptor = std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if serving.stopping.load(Ordering::SeqCst) {
-                    return;
-                }
-                let serving = Arc::clone(&serving);
-                // A client that goes away ends its own thread.
-                std::thread::spawn(move || serve(&serving, stream));
-            }
-        });
-        Ok(Self { shared, acceptor: Some(acceptor) })
+        let acceptor = Acceptor::start(listener, Arc::default(), move |stream| {
+            let serving = Arc::clone(&serving);
+            // A client that goes away ends its own thread.
+            std::thread::spawn(move || serve(&serving, stream));
+        })?;
+        Ok(Self { shared, acceptor })
     }
 
     /// `127.0.0.1:PORT`.
     pub fn host(&self) -> String {
-        self.shared.address.to_string()
+        self.acceptor.address().to_string()
     }
 
     /// All requests so far.
     pub fn asked(&self) -> Vec<Asked> {
         self.shared.asked.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-}
-
-impl Drop for Proxy {
-    fn drop(&mut self) {
-        self.shared.stopping.store(true, Ordering::SeqCst);
-        // Wakes the acceptor.
-        let _ = TcpStream::connect(self.shared.address);
-        if let Some(acceptor) = self.acceptor.take() {
-            let _ = acceptor.join();
-        }
     }
 }
 

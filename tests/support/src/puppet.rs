@@ -6,8 +6,9 @@ use std::io::{self, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 use std::time::Duration;
+
+use crate::acceptor::Acceptor;
 
 /// How often a waiting connection looks whether the puppet ends.
 const LOOK: Duration = Duration::from_millis(20);
@@ -35,49 +36,42 @@ struct Shared {
     speak: Speak,
     said: Mutex<Vec<Published>>,
     connections: Mutex<u32>,
-    stopping: AtomicBool,
+    stopping: Arc<AtomicBool>,
 }
 
 /// The running broker; it ends with this value.
 pub struct Puppet {
-    port: u16,
     shared: Arc<Shared>,
-    acceptor: Option<JoinHandle<()>>,
+    acceptor: Acceptor,
 }
 
 impl Puppet {
     /// Starts on a free loopback port.
     pub fn start(speak: Speak) -> io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", 0))?;
-        let port = listener.local_addr()?.port();
         let shared = Arc::new(Shared {
             speak,
             said: Mutex::default(),
             connections: Mutex::default(),
-            stopping: AtomicBool::new(false),
+            stopping: Arc::default(),
         });
         let serving = Arc::clone(&shared);
-        let acceptor = std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if serving.stopping.load(Ordering::SeqCst) {
-                    return;
-                }
-                *serving.connections.lock().unwrap_or_else(PoisonError::into_inner) += 1;
-                let shared = Arc::clone(&serving);
-                std::thread::spawn(move || {
-                    let set = stream.set_read_timeout(Some(LOOK)).and(stream.set_write_timeout(Some(WRITE)));
-                    let mut hand = Hand { stream, shared };
-                    // The client may leave at any moment: that is one way in which an attack ends.
-                    let _ = set.and_then(|()| (hand.shared.speak)(&mut hand));
-                });
-            }
-        });
-        Ok(Self { port, shared, acceptor: Some(acceptor) })
+        let acceptor = Acceptor::start(listener, Arc::clone(&shared.stopping), move |stream| {
+            *serving.connections.lock().unwrap_or_else(PoisonError::into_inner) += 1;
+            let shared = Arc::clone(&serving);
+            std::thread::spawn(move || {
+                let set = stream.set_read_timeout(Some(LOOK)).and(stream.set_write_timeout(Some(WRITE)));
+                let mut hand = Hand { stream, shared };
+                // The client may leave at any moment: that is one way in which an attack ends.
+                let _ = set.and_then(|()| (hand.shared.speak)(&mut hand));
+            });
+        })?;
+        Ok(Self { shared, acceptor })
     }
 
     /// `mqtt://127.0.0.1:PORT`.
     pub fn url(&self) -> String {
-        format!("mqtt://127.0.0.1:{}", self.port)
+        format!("mqtt://{}", self.acceptor.address())
     }
 
     /// Everything that was published to it.
@@ -88,17 +82,6 @@ impl Puppet {
     /// How many connections there were.
     pub fn connections(&self) -> u32 {
         *self.shared.connections.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Drop for Puppet {
-    fn drop(&mut self) {
-        self.shared.stopping.store(true, Ordering::SeqCst);
-        // Wakes the acceptor.
-        let _ = TcpStream::connect(("127.0.0.1", self.port));
-        if let Some(acceptor) = self.acceptor.take() {
-            let _ = acceptor.join();
-        }
     }
 }
 

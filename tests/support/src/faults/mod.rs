@@ -13,13 +13,13 @@ mod http;
 mod script;
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::thread::JoinHandle;
 
 use serde_json::json;
 
+use crate::acceptor::Acceptor;
 use crate::images::layer::sha256;
 use crate::images::{Form, Image};
 use crate::registry::auth;
@@ -80,13 +80,13 @@ struct Shared {
     scripts: Mutex<Vec<script::Entry>>,
     requests: Mutex<Vec<Seen>>,
     bytes_sent: AtomicU64,
-    stopping: AtomicBool,
+    stopping: Arc<AtomicBool>,
 }
 
 /// The running registry; it ends with this value.
 pub struct FaultRegistry {
     shared: Arc<Shared>,
-    acceptor: Option<JoinHandle<()>>,
+    _acceptor: Acceptor,
 }
 
 impl FaultRegistry {
@@ -117,19 +117,14 @@ impl FaultRegistry {
             scripts: Mutex::default(),
             requests: Mutex::default(),
             bytes_sent: AtomicU64::new(0),
-            stopping: AtomicBool::new(false),
+            stopping: Arc::default(),
         });
         let serving = Arc::clone(&shared);
-        let acceptor = std::thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if serving.stopping.load(Ordering::SeqCst) {
-                    return;
-                }
-                let (serving, tls) = (Arc::clone(&serving), tls.clone());
-                std::thread::spawn(move || http::serve(&serving, stream, tls));
-            }
+        let acceptor = Acceptor::start(listener, Arc::clone(&shared.stopping), move |stream| {
+            let (serving, tls) = (Arc::clone(&serving), tls.clone());
+            std::thread::spawn(move || http::serve(&serving, stream, tls));
         });
-        Self { shared, acceptor: Some(acceptor) }
+        Self { shared, _acceptor: acceptor.expect("a bound address") }
     }
 
     /// `127.0.0.1:PORT`, or the other address: the registry part of its references.
@@ -252,17 +247,6 @@ impl Shared {
     /// Whether the password is in a `Basic` header.
     fn password_given(header: &str) -> bool {
         header == format!("Basic {}", auth())
-    }
-}
-
-impl Drop for FaultRegistry {
-    fn drop(&mut self) {
-        self.shared.stopping.store(true, Ordering::SeqCst);
-        // Wakes the acceptor.
-        let _ = TcpStream::connect(self.shared.address);
-        if let Some(acceptor) = self.acceptor.take() {
-            let _ = acceptor.join();
-        }
     }
 }
 
