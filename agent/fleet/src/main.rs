@@ -26,8 +26,8 @@ mod wait;
 use std::process::ExitCode;
 
 use clap::{CommandFactory as _, Parser as _};
+use coracle_host::console::ended;
 use coracle_host::console::exit::{Exit, Failure};
-use coracle_host::console::out;
 
 use args::{Arguments, Command};
 use settings::Fleet;
@@ -45,13 +45,7 @@ fn run() -> Exit {
             return if error.use_stderr() { Exit::Usage } else { Exit::Done };
         }
     };
-    match dispatch(&arguments) {
-        Ok(exit) => exit,
-        Err(Failure { exit, message }) => {
-            out::note(format_args!("coraclectl: {message}"));
-            exit
-        }
-    }
+    ended("coraclectl", dispatch(&arguments))
 }
 
 fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {

@@ -27,6 +27,7 @@ mod workloads;
 
 use clap::{CommandFactory as _, Parser as _};
 use coracle_host::clock;
+use coracle_host::console::ended;
 pub(crate) use coracle_host::console::out;
 use coracle_host::process::keep_memory_private;
 
@@ -44,13 +45,7 @@ pub(crate) fn main() -> Exit {
             return if error.use_stderr() { Exit::Usage } else { Exit::Done };
         }
     };
-    match dispatch(&arguments) {
-        Ok(exit) => exit,
-        Err(Failure { exit, message }) => {
-            out::note(format_args!("coracle: {message}"));
-            exit
-        }
-    }
+    ended("coracle", dispatch(&arguments))
 }
 
 fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {
