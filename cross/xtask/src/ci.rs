@@ -8,7 +8,8 @@ use crate::{booted, build, deny, fuzz, links, powercut, repair, sbom, setup, sim
 
 type Step = (&'static str, fn() -> io::Result<()>);
 
-/// Quick ones first; tests last, so that their closing lines are the end of the output.
+/// Quick ones first; tests last, so that their closing lines are the end of the output. The attacks are among the tests;
+/// `attacks` itself tells them as a table.
 const STEPS: &[Step] = &[
     ("setup", || setup::command(&[])),
     ("format", || cargo(&["fmt", "--all", "--check"])),
@@ -30,7 +31,6 @@ const STEPS: &[Step] = &[
     ("repair", || repair::command(&[])),
     ("disks", || own(&["crash", "--board", "--step", "40"])),
     ("badupdate", || own(&["badupdate"])),
-    ("attacks", || own(&["attacks"])),
     ("test", || own(&["test"])),
 ];
 

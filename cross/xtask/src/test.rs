@@ -3,12 +3,16 @@
 use std::fs;
 use std::io::{self, BufRead, BufReader};
 use std::process::Stdio;
+use std::thread;
 use std::time::Instant;
 
 use coracle_test_support::scratch::TempDir;
 use coracle_test_support::secrets::{LEDGER, Sum};
 
 use crate::{namespace, setup};
+
+/// How many tests run at a time. Most of them wait for brokers, runtimes and boards: two for each processor keep it busy.
+const THREADS: &str = "RUST_TEST_THREADS";
 
 /// Sets up, then runs `cargo test --workspace` with the given words.
 pub fn command(words: &[String]) -> io::Result<()> {
@@ -44,6 +48,9 @@ fn run(runs: &[Vec<String>], leaks: Leaks) -> io::Result<()> {
     let (mut total, mut good) = (Total::default(), true);
     for words in runs {
         let mut cargo = setup::cargo(&["test", "--no-fail-fast"])?;
+        if std::env::var_os(THREADS).is_none() {
+            cargo.env(THREADS, (2 * thread::available_parallelism()?.get()).to_string());
+        }
         cargo.env(LEDGER, &path).args(words).stdin(Stdio::null()).stdout(Stdio::piped());
         let mut child = cargo.spawn()?;
         if let Some(output) = child.stdout.take() {
