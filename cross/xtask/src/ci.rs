@@ -4,7 +4,7 @@ use std::io;
 use std::process::Command;
 use std::time::Instant;
 
-use crate::{booted, build, deny, fuzz, links, powercut, repair, sbom, setup, sim, tidy, units, yocto};
+use crate::{booted, build, deny, fuzz, links, powercut, repair, sbom, setup, sim, size, tidy, units, yocto};
 
 type Step = (&'static str, fn() -> io::Result<()>);
 
@@ -23,7 +23,7 @@ const STEPS: &[Step] = &[
     ("sbom", || sbom::command(&[])),
     ("sim", || sim::command(&[])),
     ("fuzz", || fuzz::command(&["--short".to_owned()])),
-    ("size", || build::size(&[])),
+    ("size", || size::command(&[])),
     ("systemd", || booted::command(&[])),
     ("powercut", || powercut::command(&powercut::SHORT.map(String::from))),
     ("crash", || own(&["crash", "--short"])),
