@@ -4,7 +4,9 @@ use std::io;
 use std::process::Command;
 use std::time::Instant;
 
-use crate::{booted, build, deny, fuzz, links, powercut, repair, sbom, setup, sim, size, tidy, units, yocto};
+use crate::{
+    booted, build, deny, fuzz, links, packages, powercut, repair, sbom, setup, sim, tidy, units, yocto,
+};
 
 type Step = (&'static str, fn() -> io::Result<()>);
 
@@ -23,8 +25,9 @@ const STEPS: &[Step] = &[
     ("sbom", || sbom::command(&[])),
     ("sim", || sim::command(&[])),
     ("fuzz", || fuzz::command(&["--short".to_owned()])),
-    ("size", || size::command(&[])),
+    ("size", || build::size(&[])),
     ("systemd", || booted::command(&[])),
+    ("packages", || packages::command(&[])),
     ("powercut", || powercut::command(&powercut::SHORT.map(String::from))),
     ("crash", || own(&["crash", "--short"])),
     ("links", || links::command(&["--short".to_owned()])),

@@ -16,12 +16,12 @@ mod demo;
 mod deny;
 mod dist;
 mod drawing;
-mod elf;
 mod emulated;
 mod fuzz;
 mod interrupt;
 mod links;
 mod namespace;
+mod packages;
 mod powercut;
 mod repair;
 mod reproducible;
@@ -29,15 +29,12 @@ mod sbom;
 mod setup;
 mod signed;
 mod sim;
-mod size;
 mod table;
-mod target;
 mod test;
 mod tidy;
 mod units;
 mod words;
 mod yocto;
-mod zig;
 
 use std::io;
 use std::process::ExitCode;
@@ -82,12 +79,8 @@ const COMMANDS: &[Command] = &[
         "pull over slow, lossy and broken links, and with the puller killed, and count the bytes; --short",
         links::command,
     ),
-    (
-        "build",
-        "build the static release binary and judge it, for amd64 or --target TRIPLE|all of cross/targets.toml",
-        build::command,
-    ),
-    ("size", "build it and hold it against its budget; --target TRIPLE|all", size::command),
+    ("build", "build the static release binary, for amd64 or a triple of cross/targets.toml", build::command),
+    ("size", "build it and hold it against its budget", build::size),
     ("targets", "lint the agent for the other targets, arm and arm64", build::lint),
     (
         "deny",
@@ -103,6 +96,11 @@ const COMMANDS: &[Command] = &[
         "dist",
         "make the Debian package, the archive with its installer, the bill and the sums; --target TRIPLE|all, --out DIR, --binary FILE",
         dist::command,
+    ),
+    (
+        "packages",
+        "install, upgrade, remove and purge what dist makes, on a board, under a running workload; --binary FILE, --older FILE",
+        packages::command,
     ),
     (
         "reproducible",

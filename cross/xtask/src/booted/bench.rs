@@ -35,6 +35,21 @@ pub struct Bench {
 impl Bench {
     /// A board that runs, and runs nothing yet.
     pub fn start() -> io::Result<Self> {
+        let mut bench = Self::around(|config| {
+            let board = Board::new(&setup::agent()?, &setup::root()?.join("systemd"), config)?;
+            // A hang is to be noticed before whoever watches loses patience.
+            board.write(
+                "etc/systemd/system/coracle.service.d/hang.conf",
+                "[Service]\nWatchdogSec=5\nRestartSec=1\n",
+            )?;
+            Ok(board)
+        })?;
+        bench.boot(Network::Loopback)?;
+        Ok(bench)
+    }
+
+    /// Everything around the board that `make` makes of a configuration; it is off.
+    pub fn around(make: impl FnOnce(&str) -> io::Result<Board>) -> io::Result<Self> {
         let (broker, registry, dir) = (Broker::start()?, Registry::start()?, TempDir::new("systemd"));
         let config = format!(
             "device_id = {DEVICE:?}\naccept_tags = true\ndefault_network = \"host\"\n[trust]\nunsigned = true\n\
@@ -42,24 +57,16 @@ impl Bench {
             broker.url(),
             registry.host(),
         );
-        let board = Board::new(&setup::agent()?, &setup::root()?.join("systemd"), &config)?;
-        // A hang is to be noticed before whoever watches loses patience.
-        board.write(
-            "etc/systemd/system/coracle.service.d/hang.conf",
-            "[Service]\nWatchdogSec=5\nRestartSec=1\n",
-        )?;
-        let mut bench = Self {
+        Ok(Self {
             machine: None,
-            board,
+            board: make(&config)?,
             watch: broker.watch(DEVICE)?,
             operator: broker.publisher(&format!("{ROOT}/d/{DEVICE}/desired"))?,
             _broker: broker,
             registry,
             dir,
             boots: 0,
-        };
-        bench.boot(Network::Loopback)?;
-        Ok(bench)
+        })
     }
 
     /// Switches the board on; hands back when.

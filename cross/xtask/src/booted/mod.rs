@@ -1,7 +1,7 @@
 //! `systemd`: a board that systemd runs. Its workloads are units of their own: what that is worth is tried out here,
 //! one proof after the other.
 
-mod bench;
+pub mod bench;
 mod proofs;
 mod sandbox;
 

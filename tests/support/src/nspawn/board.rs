@@ -62,18 +62,24 @@ pub struct Board {
 impl Board {
     /// A board with the agent `exe`, the files of `system` (which mirrors the root) and a configuration.
     pub fn new(exe: &Path, system: &Path, config: &str) -> io::Result<Self> {
+        let board = Self::bare(config)?;
+        run(Command::new("cp").arg("-rT").arg(system).arg(board.dir.join("files")))?;
+        run(Command::new("strip").arg("-o").arg(board.file("usr/bin/coracle")).arg(exe))?;
+        for unit in ENABLED {
+            board.enable(unit)?;
+        }
+        Ok(board)
+    }
+
+    /// A board with a configuration and nothing else of the agent's: it is to be installed there.
+    pub fn bare(config: &str) -> io::Result<Self> {
         let board = Self { tree: tree()?, dir: TempDir::new("nspawn") };
         for folder in ["root", "files/usr/bin", "files/var/lib/coracle", "files/etc/coracle"] {
             fs::create_dir_all(board.dir.join(folder))?;
         }
         disk(board.dir.join("state.img"), DISK_MIB)?;
-        run(Command::new("cp").arg("-rT").arg(system).arg(board.dir.join("files")))?;
-        run(Command::new("strip").arg("-o").arg(board.file("usr/bin/coracle")).arg(exe))?;
         board.write("etc/coracle/config.toml", config)?;
         board.write("etc/machine-id", "0123456789abcdef0123456789abcdef\n")?;
-        for unit in ENABLED {
-            board.enable(unit)?;
-        }
         Ok(board)
     }
 
