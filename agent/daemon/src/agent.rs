@@ -24,7 +24,7 @@ use crate::events;
 use crate::exit::{Exit, Failure, chain};
 use crate::room::{self, Keeper};
 use crate::scrub::Scrubber;
-use crate::{local, restarts, trust};
+use crate::{local, restarts, saved, trust};
 
 /// Answers of workers that may wait for the loop.
 const ANSWERS: usize = 8;
@@ -46,10 +46,6 @@ async fn run(settings: Settings) -> Result<Exit, Failure> {
     context::frees_workloads(&context::supervisor(&settings)?, &settings)?;
     let store = context::store(&settings)?;
     let _only_agent = only_agent(&store)?;
-    // What a power cut left behind; a pull by hand that is under way keeps its own.
-    if let Err(error) = store.collect_leftovers() {
-        events::lacking("leftovers of an earlier run were not removed", &chain(&error));
-    }
     // Before the first workload makes its place there: people at the board may ask for the state at once.
     let made = DirBuilder::new().recursive(true).mode(RUN_DIR_MODE).create(&settings.run_dir);
     if let Err(error) = made {
@@ -57,6 +53,14 @@ async fn run(settings: Settings) -> Result<Exit, Failure> {
     }
     let opened =
         Journal::open(&settings.state_dir).map_err(|error| Failure::new(Exit::Unexpected, &error))?;
+    // After the journal: an agent that is older than it touches nothing.
+    for form in saved::newer(&settings) {
+        events::lacking("a newer agent wrote what this one cannot read, and leaves alone", &form.to_string());
+    }
+    // What a power cut left behind; a pull by hand that is under way keeps its own.
+    if let Err(error) = store.collect_leftovers() {
+        events::lacking("leftovers of an earlier run were not removed", &chain(&error));
+    }
     if let Some((aside, error)) = &opened.damaged {
         let why = format!("{error}; it was put aside as {}", aside.display());
         events::lacking(

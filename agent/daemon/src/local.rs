@@ -15,7 +15,8 @@ use crate::events;
 use crate::exit::chain;
 use crate::units::Units;
 
-const VERSION: u32 = 1;
+/// The version of the saved form that this agent writes.
+pub(crate) const VERSION: u32 = 1;
 /// Bytes of one file: a service is bounded where it was parsed.
 const FILE_BYTES_MAX: u64 = 1 << 20;
 const DIR_MODE: u32 = 0o700;

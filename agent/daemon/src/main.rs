@@ -13,6 +13,7 @@ mod pins;
 mod restarts;
 mod retain;
 mod room;
+mod saved;
 mod scrub;
 mod shim;
 mod trust;

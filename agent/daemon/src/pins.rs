@@ -9,10 +9,12 @@ use std::collections::BTreeSet;
 use std::io;
 use std::path::Path;
 
+use coracle_core::saved::Newer;
 use coracle_host::files::{self, Lock, LockError, Sharing};
 use serde::{Deserialize, Serialize};
 
-const VERSION: u32 = 1;
+/// The version of the saved form that this agent writes.
+pub(crate) const VERSION: u32 = 1;
 const FILE: &str = "pins";
 const MODE: u32 = 0o600;
 /// References; each keeps an image on a small disk.
@@ -56,11 +58,10 @@ pub(crate) fn all(state_dir: &Path) -> Result<BTreeSet<String>, PinError> {
     let path = state_dir.join(FILE);
     let read = files::read_bounded(&path, FILE_BYTES_MAX).and_then(|bytes| {
         let Some(bytes) = bytes else { return Ok(BTreeSet::new()) };
-        let pins: Pins = serde_json::from_slice(&bytes)?;
-        if pins.version != VERSION {
-            let why = format!("it has version {}, and this agent reads version {VERSION}", pins.version);
-            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        if let Some(newer) = Newer::of_json(&bytes, VERSION) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, newer));
         }
+        let pins: Pins = serde_json::from_slice(&bytes)?;
         Ok(pins.references)
     });
     read.map_err(|source| PinError::Io { attempt: "read", path, source })

@@ -15,6 +15,7 @@ use crate::config::Settings;
 use crate::engine::{Journal, JournalError};
 use crate::local;
 use crate::pins::{self, PinError};
+use crate::saved::{self, Form};
 
 /// The manifests that the record or a workload on this board needs.
 ///
@@ -33,6 +34,9 @@ pub(crate) enum CollectError {
     /// Nobody can say what people want kept.
     #[error(transparent)]
     Pins(#[from] PinError),
+    /// A saved form that a newer agent wrote may say that anything is needed.
+    #[error("nothing is removed while this board has what a newer agent wrote: {0}")]
+    Newer(Form),
     /// The store's answer; locked while anybody pulls.
     #[error("failed to collect what nothing needs")]
     Store(#[from] StoreError),
@@ -68,6 +72,9 @@ pub(crate) fn kept(
     supervisor: &Supervisor,
     store: &Store,
 ) -> Result<BTreeSet<Digest>, CollectError> {
+    if let Some(form) = saved::newer(settings).into_iter().next() {
+        return Err(CollectError::Newer(form));
+    }
     let mut manifests = needed(settings, supervisor)?;
     for reference in pins::all(&settings.state_dir)? {
         manifests.extend(store.image(&reference)?.map(|image| image.manifest));

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use coracle_core::trust::{KeyId, Lineage, Policy, PublicKey, TrustDocument};
+use coracle_core::trust::{KeyId, Lineage, Policy, PublicKey, SavedError, TrustDocument};
 use coracle_host::files;
 use coracle_host::trust::{self, Held};
 
@@ -89,7 +89,11 @@ fn resume(state_dir: &Path, document: TrustDocument) -> Result<Believed, String>
     let saved = files::read_bounded(&path, FILE_BYTES_MAX).map_err(|error| unusable(&error.to_string()))?;
     let (lineage, broken) = match &saved {
         None => (Lineage::of_image(document), None),
-        Some(bytes) => Lineage::resume(document, bytes).map_err(|error| unusable(&error.to_string()))?,
+        Some(bytes) => Lineage::resume(document, bytes).map_err(|error| match error {
+            // To remove it would bring back keys that were replaced for a reason.
+            SavedError::Newer(newer) => format!("{}: {newer}", path.display()),
+            SavedError::Damaged(_) => unusable(&error.to_string()),
+        })?,
     };
     let counts = lineage.floor() > 0 && lineage.fit().is_ok();
     Ok(Believed {

@@ -238,5 +238,9 @@ fn a_unit_of_another_version_is_told_from_damage() {
     unit.version = UNIT_VERSION + 1;
     unit.write(&bench.direct.place(&unit.id)).unwrap();
     let error = bench.direct.unit(&unit.id).unwrap_err();
-    assert!(words(&error).contains("version 2 is not 1"), "{}", words(&error));
+    let said = words(&error);
+    assert!(
+        said.contains("unit.json is a newer agent's: it has version 2, and this agent reads up to version 1"),
+        "{said}"
+    );
 }

@@ -12,11 +12,12 @@ use super::verify::verify;
 use crate::fault::{Code, Fault};
 use crate::limits::TRUST_CHAIN_MAX;
 use crate::plain::complaint;
+use crate::saved::Newer;
 
 /// What a rotation needs.
 const BOTH: &str = "a trust document is signed by the roots of the one before it and by its own";
-/// The version that this agent writes.
-const VERSION: u32 = 1;
+/// The version of the saved form that this agent writes.
+pub const LINEAGE_VERSION: u32 = 1;
 
 /// The image's trust document, and what followed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,8 +37,8 @@ pub struct Rotated(pub Lineage);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SavedError {
     /// Written by a newer agent.
-    #[error("it has version {0}; this agent reads version {VERSION}: install the newer agent again")]
-    Newer(u32),
+    #[error(transparent)]
+    Newer(#[from] Newer),
     /// Not a lineage.
     #[error("it cannot be read: {0}")]
     Damaged(String),
@@ -69,9 +70,7 @@ impl Lineage {
     pub fn resume(image: TrustDocument, saved: &[u8]) -> Result<(Self, Option<Fault>), SavedError> {
         let damaged = |error: serde_json::Error| SavedError::Damaged(complaint(&error));
         let Versioned { version } = serde_json::from_slice(saved).map_err(damaged)?;
-        if version > VERSION {
-            return Err(SavedError::Newer(version));
-        }
+        Newer::check(version, LINEAGE_VERSION)?;
         let Saved { floor, chain, .. } = serde_json::from_slice(saved).map_err(damaged)?;
         let mut lineage = Self::of_image(image);
         let mut broken = None;
@@ -96,7 +95,7 @@ impl Lineage {
     #[must_use]
     pub fn to_bytes(&self) -> Vec<u8> {
         let chain = self.chain.iter().map(Envelope::to_value).collect();
-        crate::reported::written(&Saved { version: VERSION, floor: self.floor, chain })
+        crate::reported::written(&Saved { version: LINEAGE_VERSION, floor: self.floor, chain })
     }
 
     /// Takes a newer trust document; `None` where it is the one that counts, or one that the image has passed.

@@ -18,7 +18,7 @@ mod verify;
 pub use document::{Role, RoleName, TrustDocument};
 pub use envelope::{Envelope, Kind, Signature, pae};
 pub use key::{Algorithm, KeyError, KeyId, PublicKey};
-pub use lineage::{Lineage, Rotated, SavedError};
+pub use lineage::{LINEAGE_VERSION, Lineage, Rotated, SavedError};
 pub use policy::Policy;
 pub use verify::{Verified, Voucher, verify};
 

@@ -54,6 +54,8 @@ pub(super) enum Command {
     Diag(Json),
     /// Say in plain words what the agent does, why it does not do more, and what helps.
     Why(Json),
+    /// Say whether all is well, for programs that update the board's image: exit code 0, or 75 and what is lacking.
+    Health(Health),
     /// Have the agent take a signed document from a file, as from the broker.
     Apply(Apply),
     /// Show whose documents this board believes, or replace the keys.
@@ -140,6 +142,23 @@ pub(super) struct Hold {
 pub(super) struct Restart {
     /// The workload, or the project.
     pub(super) name: String,
+    /// Write one JSON value instead of text.
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// `coracle health`.
+#[derive(Debug, Args)]
+pub(super) struct Health {
+    /// Look again for so many seconds until all is well.
+    #[arg(short, long, value_name = "SECONDS", default_value_t = 0)]
+    pub(super) wait: u64,
+    /// Ask only whether no update is under way that a reboot would cut.
+    #[arg(long, conflicts_with = "offline")]
+    pub(super) settled: bool,
+    /// Do not ask for the broker: the board may be offline.
+    #[arg(long)]
+    pub(super) offline: bool,
     /// Write one JSON value instead of text.
     #[arg(long)]
     pub(super) json: bool,

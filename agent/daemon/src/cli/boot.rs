@@ -2,13 +2,11 @@
 
 use std::time::{Duration, Instant};
 
-use coracle_core::rollout::Rollout;
-
 use super::{context, out};
 use crate::config::Settings;
 use crate::engine::Journal;
 use crate::exit::{Exit, Failure, chain};
-use crate::local;
+use crate::{local, saved};
 
 /// How long others may take to be healthy or to complete, for those that wait for it; then the agent goes on with that,
 /// and it must not be kept from its start for longer.
@@ -22,13 +20,14 @@ pub(super) fn boot(settings: &Settings) -> Result<Exit, Failure> {
     let units = context::units(settings, &store)?;
     context::frees_workloads(&units.supervisor, settings)?;
     let mut complaints = Vec::new();
-    let rollout = Journal::peek(&settings.state_dir).map(|record| record.rollout).unwrap_or_else(|error| {
-        // The agent puts a damaged one aside; what people run by hand has nothing to do with it.
-        complaints.push(chain(&error));
-        Rollout::default()
-    });
+    // The agent puts a damaged one aside; what people run by hand has nothing to do with it.
+    let (record, why) = Journal::for_boot(&settings.state_dir);
+    let rollout = record.rollout;
+    complaints.extend(why);
     // As the agent itself: the candidate where one has taken the place of what is good.
     let target = rollout.on_trial().or(rollout.active.as_ref());
+    let others = saved::newer(settings).into_iter().filter(|form| !form.path.ends_with("journal"));
+    complaints.extend(others.map(|form| form.to_string()));
     let locals = local::all(&settings.state_dir);
     let deadline = Instant::now() + CONDITIONS_MAX;
     let mut begun = units.begin(target, &locals);

@@ -112,7 +112,9 @@ pub(super) fn prune(settings: &Settings, args: &Json) -> Result<Exit, Failure> {
     );
     let collected = collected.map_err(|error| match &error {
         CollectError::Store(_) => Failure::new(Exit::TryAgain, &error),
-        CollectError::Journal(_) | CollectError::Pins(_) => Failure::new(Exit::Unexpected, &error),
+        CollectError::Journal(_) | CollectError::Pins(_) | CollectError::Newer(_) => {
+            Failure::new(Exit::Unexpected, &error)
+        }
     })?;
     if args.json {
         out::json(&json!({

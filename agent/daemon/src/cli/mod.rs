@@ -9,6 +9,7 @@ pub(crate) mod context;
 mod control;
 pub(crate) mod doctor;
 mod exec;
+mod health;
 mod history;
 mod images;
 mod inspect;
@@ -77,6 +78,7 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {
         Command::Rollback(args) => control::rollback(&board()?, args),
         Command::Hold(args) => control::hold(&board()?, args),
         Command::History(args) => history::history(&board()?, args),
+        Command::Health(args) => health::health(&board()?, args),
         Command::Why(args) => why::why(&board()?, args),
         Command::Refresh(args) => control::refresh(&board()?, args),
         Command::Restart(args) => control::restart(&board()?, args),

@@ -7,6 +7,7 @@ use std::io;
 use std::path::Path;
 
 use coracle_core::board::Facts;
+use coracle_core::saved::Newer;
 use coracle_host::files;
 use serde::{Deserialize, Serialize};
 
@@ -38,11 +39,11 @@ pub(super) fn read(run_dir: &Path) -> Result<Facts, String> {
     let fail = |why: String| format!("{}: {why}", path.display());
     let bytes = files::read_bounded(&path, BYTES_MAX).map_err(|error| fail(error.to_string()))?;
     let bytes = bytes.ok_or_else(|| fail("coracle platform --save has not written it".to_owned()))?;
-    let saved: Saved = serde_json::from_slice(&bytes).map_err(|error| fail(error.to_string()))?;
-    match saved.version {
-        VERSION => Ok(saved.facts),
-        other => Err(fail(format!("version {other} is not {VERSION}"))),
+    if let Some(newer) = Newer::of_json(&bytes, VERSION) {
+        return Err(fail(newer.to_string()));
     }
+    let saved: Saved = serde_json::from_slice(&bytes).map_err(|error| fail(error.to_string()))?;
+    Ok(saved.facts)
 }
 
 #[cfg(test)]
@@ -57,7 +58,7 @@ mod tests {
         write(&dir, facts.clone()).unwrap();
         assert_eq!(read(&dir).unwrap(), facts);
         fs::write(dir.join(FILE), r#"{"version":2,"facts":{}}"#).unwrap();
-        assert!(read(&dir).unwrap_err().ends_with("version 2 is not 1"));
+        assert!(read(&dir).unwrap_err().ends_with("reads up to version 1: install the newer agent again"));
         fs::write(dir.join(FILE), "{").unwrap();
         assert!(read(&dir).unwrap_err().contains("board.json: EOF"));
         fs::remove_dir_all(&dir).unwrap();

@@ -60,7 +60,7 @@ pub(super) fn why(settings: &Settings, args: &Json) -> Result<Exit, Failure> {
 }
 
 /// What the running agent knows; `None` where it does not say.
-fn live(settings: &Settings) -> Option<Live> {
+pub(super) fn live(settings: &Settings) -> Option<Live> {
     let told = control::ask(settings, Verb::Why, &json!({}), PATIENCE).ok()?;
     serde_json::from_value(told).ok()
 }

@@ -275,7 +275,7 @@ fn collect(hands: &Hands, needed: &BTreeSet<Digest>) -> Result<Value, Fault> {
             Err(Fault::new(Code::Busy, &chain(&error)).hint("somebody pulls an image: try again later"))
         }
         Err(CollectError::Store(error)) => Err(faults::of_store(&error)),
-        Err(error @ (CollectError::Journal(_) | CollectError::Pins(_))) => {
+        Err(error @ (CollectError::Journal(_) | CollectError::Pins(_) | CollectError::Newer(_))) => {
             Err(Fault::new(Code::Store, &chain(&error)))
         }
     }

@@ -3,9 +3,12 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use coracle_core::record::{Record, RecordError};
+use coracle_core::record::{self, Record, RecordError};
+use coracle_core::saved;
 use coracle_host::files;
 use coracle_host::reserve::Reserve;
+
+use crate::exit::chain;
 
 /// Bytes of a journal; documents are bounded, and there are few scopes.
 const JOURNAL_BYTES_MAX: u64 = 4 << 20;
@@ -71,14 +74,15 @@ impl Journal {
                 let journal = Self { path, reserve, written: None };
                 return Ok(Opened { journal, record: Record::default(), damaged: None });
             }
-            Ok(Some(bytes)) => Record::from_bytes(&bytes),
+            Ok(Some(bytes)) => Record::from_bytes(&bytes).map(|record| (record, bytes)),
             Err(error) if error.kind() == io::ErrorKind::InvalidData => {
                 Err(RecordError::Damaged(error.to_string()))
             }
             Err(source) => return Err(io("read", &path)(source)),
         };
         match read {
-            Ok(record) => {
+            Ok((record, bytes)) => {
+                keep_older(&path, &bytes)?;
                 let journal = Self { path, reserve, written: Some(record.clone()) };
                 Ok(Opened { journal, record, damaged: None })
             }
@@ -89,6 +93,30 @@ impl Journal {
                 let journal = Self { path, reserve, written: None };
                 Ok(Opened { journal, record: Record::default(), damaged: Some((aside, error)) })
             }
+        }
+    }
+
+    /// What is to run after a boot, without changing anything, and why that is not what the journal holds: one of a
+    /// newer agent is answered by the copy that it made of the last record that this one can read. Its image was rolled
+    /// back, or its package; the board would run nothing else.
+    pub(crate) fn for_boot(state_dir: &Path) -> (Record, Option<String>) {
+        let error = match Self::peek(state_dir) {
+            Ok(record) => return (record, None),
+            Err(error) => error,
+        };
+        let copy = older(&state_dir.join(FILE), record::VERSION);
+        let newer = matches!(&error, JournalError::Form { source: RecordError::Newer(_), .. });
+        let read = newer.then(|| files::read_bounded(&copy, JOURNAL_BYTES_MAX).ok().flatten()).flatten();
+        match read.and_then(|bytes| Record::from_bytes(&bytes).ok()) {
+            Some(record) => {
+                let why = format!(
+                    "{}; what ran before that agent came is started, from {}",
+                    chain(&error),
+                    copy.display()
+                );
+                (record, Some(why))
+            }
+            None => (Record::default(), Some(chain(&error))),
         }
     }
 
@@ -134,9 +162,66 @@ impl Journal {
     }
 }
 
+/// Where a journal of an older form is kept when this agent takes over from an older one.
+fn older(path: &Path, version: u32) -> PathBuf {
+    path.with_extension(version.to_string())
+}
+
+/// Keeps a journal of an older form, for the agent that wrote it: it may come back and cannot read ours. Once a version,
+/// before the first record of ours takes its place.
+fn keep_older(path: &Path, bytes: &[u8]) -> Result<(), JournalError> {
+    let Some(version) = saved::version(bytes).filter(|version| *version < record::VERSION) else {
+        return Ok(());
+    };
+    let copy = older(path, version);
+    files::write_durable(&copy, bytes, MODE).map_err(|source| JournalError::Io {
+        attempt: "keep the older form of",
+        path: path.to_owned(),
+        source,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_older_journal_is_kept_for_the_agent_that_wrote_it() {
+        let dir = std::env::temp_dir().join(format!("coracle-journal-older-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let saved = include_bytes!("../../../../tests/data/journal/v1.json");
+        std::fs::write(dir.join(FILE), saved).unwrap();
+        let mut opened = Journal::open(&dir).unwrap();
+        opened.record.epoch += 1;
+        opened.journal.keep(&opened.record).unwrap();
+        assert_eq!(std::fs::read(dir.join("journal.1")).unwrap(), saved);
+        assert_eq!(saved::version(&std::fs::read(dir.join(FILE)).unwrap()), Some(record::VERSION));
+        // The next start has nothing to keep.
+        std::fs::remove_file(dir.join("journal.1")).unwrap();
+        assert!(Journal::open(&dir).is_ok() && !dir.join("journal.1").exists());
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
+
+    #[test]
+    fn a_newer_journal_is_refused_and_stays_and_a_boot_starts_what_ran_before_it() {
+        let dir = std::env::temp_dir().join(format!("coracle-journal-newer-{}", std::process::id()));
+        std::fs::create_dir_all(&dir).unwrap();
+        let newer = format!(r#"{{"version":{},"record":{{"in":"words"}}}}"#, record::VERSION + 1);
+        std::fs::write(dir.join(FILE), &newer).unwrap();
+        let said = chain(&Journal::open(&dir).err().unwrap());
+        assert!(said.contains("journal") && said.contains("install the newer agent again"), "{said}");
+        let (record, why) = Journal::for_boot(&dir);
+        assert_eq!((record, why), (Record::default(), Some(said.clone())));
+        let copy = Record { epoch: 7, ..Record::default() };
+        let path = older(&dir.join(FILE), record::VERSION);
+        std::fs::write(&path, copy.to_bytes().unwrap()).unwrap();
+        let (record, why) = Journal::for_boot(&dir);
+        assert_eq!(record, copy);
+        let why = why.unwrap();
+        assert!(why.starts_with(&said) && why.ends_with(&format!("from {}", path.display())), "{why}");
+        assert_eq!(std::fs::read_to_string(dir.join(FILE)).unwrap(), newer);
+        std::fs::remove_dir_all(&dir).unwrap();
+    }
 
     #[test]
     fn a_journal_longer_than_any_is_put_aside_and_never_in_the_way_of_a_start() {

@@ -1,5 +1,7 @@
 //! What should be in the store: the images of every record and of every deployment and workload, and who runs on what.
 
+use std::path::Path;
+
 use coracle_core::deployment::PinnedImage;
 use coracle_core::oci::config::ImageConfig;
 use coracle_core::oci::manifest::Document;
@@ -12,7 +14,8 @@ use coracle_host::supervise::Supervisor;
 use super::users::{User, users};
 use super::{Finding, Thing};
 use crate::config::Settings;
-use crate::retain;
+use crate::saved::Form;
+use crate::{local, retain, saved};
 
 /// An image that the board knows of.
 #[derive(Debug, Clone)]
@@ -42,6 +45,8 @@ pub(crate) struct Inventory {
     pub(crate) users: Vec<User>,
     /// Records that cannot be read.
     pub(crate) damaged: Vec<Finding>,
+    /// The first saved form of a newer agent.
+    pub(crate) newer: Option<Form>,
 }
 
 /// What a person asks about; with no words, everything.
@@ -97,14 +102,20 @@ impl Inventory {
                 inventory.images.push(Known::pinned(store, pin));
             }
         }
-        for (_, name) in store.damaged_images()? {
+        inventory.newer = saved::newer(settings).into_iter().next();
+        let problem = |path: &Path, known| {
+            let newer = saved::of(path.to_owned(), known);
+            newer.map_or(Problem::Record, |form| Problem::Unreadable(form.newer.to_string()))
+        };
+        for (path, name) in store.damaged_images()? {
             if let Some(name) = name {
-                inventory.wrong(Thing::Image(name), Problem::Record);
+                inventory.wrong(Thing::Image(name), problem(&path, ImageRecord::VERSION));
             }
         }
-        for path in crate::local::damaged(&settings.state_dir) {
+        for path in local::damaged(&settings.state_dir) {
             let shown = path.strip_prefix(&settings.state_dir).unwrap_or(&path);
-            inventory.wrong(Thing::File(shown.display().to_string()), Problem::Record);
+            let problem = problem(&path, local::VERSION);
+            inventory.wrong(Thing::File(shown.display().to_string()), problem);
         }
         Ok(inventory)
     }

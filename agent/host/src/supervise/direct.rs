@@ -9,6 +9,7 @@ use std::process::{ChildStdout, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use coracle_core::ident::WorkloadId;
+use coracle_core::saved::Newer;
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
@@ -448,6 +449,9 @@ fn read_line(pipe: ChildStdout) -> Result<String, Cause> {
 
 fn damaged(file: &'static str) -> impl FnOnce(io::Error) -> Cause {
     move |error| {
+        if let Some(newer) = error.get_ref().and_then(|inner| inner.downcast_ref::<Newer>()) {
+            return Cause::Newer { file, newer: *newer };
+        }
         let parser = [io::ErrorKind::InvalidData, io::ErrorKind::UnexpectedEof].contains(&error.kind());
         if parser { Cause::Damaged { file, why: error.to_string() } } else { Cause::system(file)(error) }
     }

@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use coracle_core::ident::WorkloadId;
+use coracle_core::saved::Newer;
 
 /// What was tried with a workload.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +74,14 @@ pub enum Cause {
     /// The service manager's own words.
     #[error("systemd: {0}")]
     Manager(String),
+    /// A file in its directory was written by a newer agent.
+    #[error("{file} is a newer agent's: {newer}")]
+    Newer {
+        /// Its name in the directory.
+        file: &'static str,
+        /// Its version, and the one that can be read.
+        newer: Newer,
+    },
     /// A file in its directory does not parse.
     #[error("{file} is damaged: {why}")]
     Damaged {

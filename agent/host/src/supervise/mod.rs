@@ -38,7 +38,7 @@ pub use life::Life;
 pub use log::{Log, Stream, tail};
 pub use place::{Place, Slot};
 pub use pty::{Console, resize};
-pub use status::{Again, Checked, Phase, Status};
+pub use status::{Again, Checked, Phase, STATUS_VERSION, Status};
 pub use supervisor::Supervisor;
 pub use systemd::{SHIM_WAIT_FILE, Systemd, SystemdConfig, property, start_unit};
 pub use unit::{UNIT_VERSION, Unit};

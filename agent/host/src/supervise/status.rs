@@ -5,12 +5,15 @@ use std::io;
 
 use coracle_core::health;
 use coracle_core::ident::WorkloadId;
+use coracle_core::saved::Newer;
 use coracle_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::place::Place;
 use crate::files;
 
+/// Version of the saved form; the first shims wrote none.
+pub const STATUS_VERSION: u32 = 1;
 const FILE: &str = "status.json";
 /// Bytes of a status; an error message is most of it.
 const STATUS_BYTES_MAX: u64 = 64 << 10;
@@ -64,6 +67,9 @@ pub struct Checked {
 /// A workload's state; the saved form and the live one are the same, for it never outlives a boot.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
+    /// [`STATUS_VERSION`].
+    #[serde(default = "first")]
+    pub version: u32,
     /// Which workload.
     pub id: WorkloadId,
     /// Where it is.
@@ -102,6 +108,10 @@ pub struct Status {
     pub again: Option<Again>,
 }
 
+fn first() -> u32 {
+    1
+}
+
 /// What one shim of a workload leaves to the next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Again {
@@ -116,6 +126,7 @@ impl Status {
     #[must_use]
     pub fn starting(id: &WorkloadId) -> Self {
         Self {
+            version: STATUS_VERSION,
             id: id.clone(),
             phase: Phase::Starting,
             pid: None,
@@ -151,6 +162,9 @@ impl Status {
     /// That of the file system, or `InvalidData`.
     pub fn read(place: &Place) -> io::Result<Option<Self>> {
         let Some(bytes) = files::read_bounded(&place.join(FILE), STATUS_BYTES_MAX)? else { return Ok(None) };
+        if let Some(newer) = Newer::of_json(&bytes, STATUS_VERSION) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, newer));
+        }
         Ok(Some(serde_json::from_slice(&bytes)?))
     }
 }

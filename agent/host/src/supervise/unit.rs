@@ -8,13 +8,14 @@ use coracle_core::allowance::Places;
 use coracle_core::deployment::Workload;
 use coracle_core::ident::WorkloadId;
 use coracle_core::oci::config::ExecConfig;
+use coracle_core::saved::Newer;
 use serde::{Deserialize, Serialize};
 
 use super::place::Place;
 use crate::files;
 
-/// Version of the saved form. Units live in memory: one of another version is from an agent that was replaced
-/// since, and its shim runs on until it is stopped.
+/// Version of the saved form. Units live in memory: one of a newer version is from an agent that was replaced since by
+/// an older one, and its shim runs on until somebody stops it who can read it.
 pub const UNIT_VERSION: u32 = 1;
 /// Bytes of a unit: a service and an image config, both bounded where they were parsed.
 const UNIT_BYTES_MAX: u64 = 16 << 20;
@@ -77,11 +78,37 @@ impl Unit {
     /// That of the file system, or `InvalidData`.
     pub fn read(place: &Place) -> io::Result<Option<Self>> {
         let Some(bytes) = files::read_bounded(&place.join(FILE), UNIT_BYTES_MAX)? else { return Ok(None) };
-        let unit: Self = serde_json::from_slice(&bytes)?;
-        if unit.version != UNIT_VERSION {
-            let why = format!("version {} is not {UNIT_VERSION}", unit.version);
-            return Err(io::Error::new(io::ErrorKind::InvalidData, why));
+        if let Some(newer) = Newer::of_json(&bytes, UNIT_VERSION) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, newer));
         }
-        Ok(Some(unit))
+        Ok(Some(serde_json::from_slice(&bytes)?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_an_older_agent_wrote_is_still_read_and_what_a_newer_one_wrote_is_refused() {
+        let dir = std::env::temp_dir().join(format!("coracle-unit-{}", std::process::id()));
+        fs::create_dir_all(&dir).unwrap();
+        let place = Place::at(&dir);
+        let saved = include_str!("../../../../tests/data/saved/unit-1.json");
+        fs::write(place.join(FILE), saved).unwrap();
+        let unit = Unit::read(&place).unwrap().unwrap();
+        assert_eq!((unit.id.to_string().as_str(), unit.turn), ("site.web", 2));
+        assert_eq!(unit.workload.image.reference, "docker.io/library/nginx:latest");
+        assert_eq!((unit.exec.user.as_str(), unit.exec.stop_signal.as_str()), ("nginx", "SIGQUIT"));
+        assert_eq!(unit.layers, [PathBuf::from("/var/lib/coracle/layers/aa/tree")]);
+        unit.write(&place).unwrap();
+        assert_eq!(Unit::read(&place).unwrap(), Some(unit));
+        fs::write(place.join(FILE), r#"{"version":2,"in":"other words"}"#).unwrap();
+        let said = Unit::read(&place).unwrap_err().to_string();
+        assert_eq!(
+            said,
+            "it has version 2, and this agent reads up to version 1: install the newer agent again"
+        );
+        fs::remove_dir_all(&dir).unwrap();
     }
 }

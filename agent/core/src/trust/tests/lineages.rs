@@ -3,6 +3,7 @@
 use super::*;
 use crate::fault::{Code, Fault};
 use crate::limits::TRUST_CHAIN_MAX;
+use crate::saved::Newer;
 
 /// The image trusts key 1 to deploy, and of the roots 7, 8 and 9 any two.
 fn image() -> Lineage {
@@ -129,7 +130,7 @@ fn a_saved_lineage_that_somebody_changed_opens_nothing() {
     }
     let of = |text: &str| Lineage::resume(image().image().clone(), text.as_bytes()).unwrap_err();
     assert!(matches!(of("{"), SavedError::Damaged(_)));
-    assert_eq!(of(r#"{"version":2,"more":1}"#), SavedError::Newer(2));
+    assert_eq!(of(r#"{"version":2,"more":1}"#), SavedError::Newer(Newer { found: 2, known: 1 }));
 }
 
 #[test]

@@ -33,3 +33,26 @@ fn the_command_line_is_sound() {
     use clap::CommandFactory as _;
     Arguments::command().debug_assert();
 }
+
+/// The commands in a page of the manual: code within a line, and lines of code.
+fn commands(page: &str) -> impl Iterator<Item = &str> {
+    let within = page.lines().flat_map(|line| line.split('`').skip(1).step_by(2));
+    let lines = page.lines().filter(|line| !line.contains('`'));
+    within.chain(lines).map(str::trim).filter(|code| code.starts_with("coracle "))
+}
+
+#[test]
+fn each_command_that_integrators_are_told_is_one() {
+    let pages = [
+        include_str!("../../../../docs/agent-updates.md"),
+        include_str!("../../../../docs/checklist.md"),
+        include_str!("../../../../docs/quick-start.md"),
+    ];
+    for page in pages {
+        assert!(commands(page).count() > 3);
+        for command in commands(page) {
+            let parsed = Arguments::try_parse_from(command.split_whitespace());
+            assert!(parsed.is_ok(), "{command}: {}", parsed.unwrap_err());
+        }
+    }
+}
