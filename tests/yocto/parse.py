@@ -131,7 +131,21 @@ def series(report, place, layer):
         for recipe in ("packagegroup-coracle", "coracle-image"):
             said = parsed.skipped(recipe)
             report.hold(bool(said) == bool(missing), "%s in %s is left out: %s" % (recipe, where, said))
+        world(report, parsed, layer, where)
     report.hold(refused(place, layer), "kirkstone takes the layer, which does not claim to fit it")
+
+
+def world(report, parsed, layer, where):
+    """Whatever a build of all recipes takes in finds what it needs: nothing is left whose other half was left out."""
+    ours = {name: it for name, it in parsed.recipes.items() if it.getVar("FILE").startswith(layer)}
+    built = {name: it for name, it in ours.items() if not parsed.skipped(name)}
+    known = set(" ".join(KNOWN[it] for it in ("core", "virtualization-layer")).split()) | set(built)
+    for name, recipe in built.items():
+        known |= set((recipe.getVar("RPROVIDES:" + name) or "").split())
+    for name, recipe in built.items():
+        if recipe.getVar("EXCLUDE_FROM_WORLD") != "1":
+            missing = set((recipe.getVar("RDEPENDS:" + name) or "").split()) - known
+            report.same(missing, set(), "what %s needs and nobody provides in %s" % (name, where))
 
 
 def refused(place, layer):

@@ -11,4 +11,7 @@ inherit packagegroup features_check
 
 REQUIRED_DISTRO_FEATURES = "systemd seccomp"
 
+# Where Rust is too old and no release was named, there is no agent to be had.
+EXCLUDE_FROM_WORLD = "1"
+
 RDEPENDS:${PN} = "coracle tzdata"

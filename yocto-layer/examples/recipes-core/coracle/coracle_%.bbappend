@@ -4,6 +4,7 @@ FILESEXTRAPATHS:prepend := "${THISDIR}/coracle:"
 
 SRC_URI += "file://alice.pub file://config.toml"
 
+# In scarthgap, write ${WORKDIR} for ${UNPACKDIR}.
 do_install:append() {
     # Keys whose documents boards take; on a read-only root nobody can add one.
     install -D -m 0644 ${UNPACKDIR}/alice.pub ${D}${datadir}/coracle/trust.d/alice.pub
