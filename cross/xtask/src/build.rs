@@ -1,35 +1,65 @@
-//! The static release binary of a target, and the budget that its size has to keep.
+//! The static release binary of each target, and a cargo that can build and lint for it.
 
 use std::fs;
 use std::io;
 use std::path::PathBuf;
 use std::process::Command;
+use std::time::Instant;
 
-use toml::{Table, Value};
+use crate::target::{self, Linked, Target};
+use crate::{elf, setup, words, zig};
 
-use crate::setup;
-
-/// The target of most figures: the one that this machine can run.
-pub const AMD64: &str = "x86_64-unknown-linux-musl";
+/// The target of most figures.
+pub use crate::target::AMD64;
 
 const MIB: f64 = 1024.0 * 1024.0;
 
-/// `build [TRIPLE]`: builds for one target of `cross/targets.toml`.
-pub fn command(words: &[String]) -> io::Result<()> {
-    let triple = words.first().map_or(AMD64, String::as_str);
-    println!("built {}", release(triple)?.display());
-    Ok(())
+/// `build [--target TRIPLE|all]`: builds for targets of `cross/targets.toml` and judges what came of it.
+pub fn command(given: &[String]) -> io::Result<()> {
+    let options = given.get(usize::from(given.first().is_some_and(|word| !word.starts_with('-')))..);
+    words::only(options.unwrap_or_default(), &["--target"], &[])?;
+    let began = Instant::now();
+    let targets = target::asked(given)?;
+    let built = targets.iter().map(|target| (target, build(target))).collect::<Vec<_>>();
+    let mut good = 0;
+    println!("{:32}  {:>9}  {:>9}  verdict", "target", "bytes", "budget");
+    for (target, built) in &built {
+        let (bytes, complaints) = match built {
+            Ok(built) => (built.bytes.to_string(), built.complaints()),
+            Err(error) => ("-".to_owned(), vec![error.to_string()]),
+        };
+        good += usize::from(complaints.is_empty());
+        let verdict = if complaints.is_empty() { praise(target) } else { complaints.join("; ") };
+        println!("{:32}  {bytes:>9}  {:>9}  {verdict}", target.triple, target.budget_bytes);
+    }
+    let bad = built.len() - good;
+    println!("build: {} targets, {good} good, {bad} bad, in {} s", built.len(), began.elapsed().as_secs());
+    if bad == 0 { Ok(()) } else { Err(io::Error::other("not every binary is as it must be")) }
 }
 
-/// `size [TRIPLE]`: builds, and fails when the binary is larger than its budget.
-pub fn size(words: &[String]) -> io::Result<()> {
-    let triple = words.first().map_or(AMD64, String::as_str);
-    let bytes = fs::metadata(release(triple)?)?.len();
-    let target = target(triple)?;
-    let budget = number(&target, "budget_bytes")?;
-    let [is, may, goal] = [bytes, budget, number(&target, "goal_bytes")?].map(mib);
-    println!("size: {triple}: {is:.2} MiB; budget {may:.2} MiB, goal {goal:.2} MiB");
-    if bytes <= budget { Ok(()) } else { Err(io::Error::other(format!("{triple} is over its budget"))) }
+fn praise(target: &Target) -> String {
+    let attributes = target.elf_attributes.iter().filter_map(|attribute| attribute.split_once(": "));
+    let said = attributes.map(|(_, value)| format!(", {value}")).collect::<String>();
+    format!("static, stripped, {}{said}", target.elf_machine)
+}
+
+/// A binary that was built.
+#[derive(Debug)]
+pub struct Built {
+    path: PathBuf,
+    bytes: u64,
+    budget_bytes: u64,
+    /// What readelf found.
+    wrong: Vec<String>,
+}
+
+impl Built {
+    /// Everything that is wrong with it.
+    fn complaints(&self) -> Vec<String> {
+        let over = (self.bytes > self.budget_bytes)
+            .then(|| format!("{} bytes over its budget", self.bytes - self.budget_bytes));
+        self.wrong.iter().cloned().chain(over).collect()
+    }
 }
 
 /// The standard library is built with the agent: small instead of fast, and without the code that prints backtraces,
@@ -37,19 +67,34 @@ pub fn size(words: &[String]) -> io::Result<()> {
 pub const STD_FROM_SOURCE: &[&str] =
     &["-Z", "build-std=std,panic_abort", "-Z", "build-std-features=optimize_for_size"];
 
-/// Builds the binary of `triple` and hands back its path.
+/// Builds the binary of `triple` and hands back its path; an error where a board could not run it.
 pub fn release(triple: &str) -> io::Result<PathBuf> {
+    let built = build(&target::of(triple)?)?;
+    if built.wrong.is_empty() {
+        return Ok(built.path);
+    }
+    Err(io::Error::other(format!("{}: {}", built.path.display(), built.wrong.join("; "))))
+}
+
+fn build(target: &Target) -> io::Result<Built> {
+    let path = build_with(target, &[], "release")?;
+    Ok(Built {
+        bytes: fs::metadata(&path)?.len(),
+        budget_bytes: target.budget_bytes,
+        wrong: elf::complaints(&path, target)?,
+        path,
+    })
+}
+
+/// Builds the release with further words for cargo; `folder` is the profile's below the target's.
+pub fn build_with(target: &Target, more: &[&str], folder: &str) -> io::Result<PathBuf> {
     setup::add_component("rust-src", "the standard library, which is built small")?;
-    let mut cargo =
-        cargo_for(triple, &["build", "--release", "--locked", "--package", "coracle", "--target", triple])?;
+    let words = ["build", "--release", "--locked", "--package", "coracle"];
+    let flags = [target.release_flags.join(" "), nameless()?].join(" ");
+    let mut cargo = cargo_for(target, &[&words[..], more].concat(), &flags)?;
     // The toolchain is pinned, so what is not promised for ever is at least the same for everybody.
-    cargo.args(STD_FROM_SOURCE).env("RUSTC_BOOTSTRAP", "1");
-    let name = format!("CARGO_TARGET_{}_RUSTFLAGS", triple.to_uppercase().replace('-', "_"));
-    let target = target(triple)?;
-    let flags = table(&target, "env").find(|(given, _)| **given == name);
-    let flags = flags.and_then(|(_, flags)| flags.as_str()).unwrap_or_default();
-    outcome(cargo.env(name, format!("{flags} {}", nameless()?)), triple)?;
-    Ok(setup::target_dir()?.join(triple).join("release/coracle"))
+    outcome(cargo.args(STD_FROM_SOURCE).env("RUSTC_BOOTSTRAP", "1"), target)?;
+    Ok(setup::target_dir()?.join(&target.triple).join(folder).join("coracle"))
 }
 
 /// Flags that keep this machine's folders out of the binary: it is the same wherever it is built.
@@ -65,38 +110,64 @@ fn nameless() -> io::Result<String> {
     Ok(flags.join(" "))
 }
 
-/// `targets`: lints the agent for every target of `cross/targets.toml` but this machine's.
+/// The 64-bit and the 32-bit one of the other targets that are linted: sizes, offsets and times are narrower on the second.
+const LINTED: [&str; 2] = ["aarch64-unknown-linux-musl", "armv7-unknown-linux-musleabihf"];
+
+/// `targets`: shows the table, and lints the agent for other targets than this machine's.
 pub fn lint(_: &[String]) -> io::Result<()> {
-    let others = targets()?.into_iter().map(|(triple, _)| triple).filter(|triple| triple != AMD64);
-    for triple in others {
-        let words =
-            ["clippy", "--quiet", "--package", "coracle", "--target", &triple, "--", "-D", "warnings"];
-        outcome(&mut cargo_for(&triple, &words)?, &triple)?;
+    let all = target::all()?;
+    for Target { triple, platform, debian, qemu_user, qemu_system, machine, .. } in &all {
+        let debian = debian.as_deref().unwrap_or("-");
+        let board =
+            qemu_system.iter().zip(machine).map(|(program, machine)| format!("{program} -M {machine}"));
+        let board = board.collect::<String>();
+        println!("{triple:32}  {platform:14}  {debian:6}  {qemu_user:20}  {board}");
+    }
+    for triple in LINTED {
+        let target = target::of(triple)?;
+        let mut cargo = cargo_for(&target, &["clippy", "--quiet", "--package", "coracle"], "")?;
+        if target.linked == Linked::Zig {
+            cargo.args(STD_FROM_SOURCE).env("RUSTC_BOOTSTRAP", "1");
+        }
+        outcome(cargo.args(["--", "-D", "warnings"]), &target)?;
         println!("{triple}: no complaints");
     }
+    println!("targets: {} known, {} linted besides this machine's", all.len(), LINTED.len());
     Ok(())
 }
 
-/// A cargo with what the target needs.
-fn cargo_for(triple: &str, words: &[&str]) -> io::Result<Command> {
-    let target = target(triple)?;
-    for (program, packages) in table(&target, "needs") {
-        let packages = packages.as_str().unwrap_or_default();
+/// A cargo with what the target needs, and `flags` of the Rust compiler besides the target's own.
+pub fn cargo_for(target: &Target, words: &[&str], flags: &str) -> io::Result<Command> {
+    for (program, packages) in &target.needs {
         setup::install_program(program, packages, "compiles C for the target, as ring and zstd need it")?;
     }
-    setup::add_target(triple)?;
-    let mut cargo = setup::cargo(words)?;
-    for (name, value) in table(&target, "env") {
-        cargo.env(name, value.as_str().unwrap_or_default());
+    let mut cargo = if target.linked == Linked::Zig {
+        setup::add_component(
+            "rust-src",
+            "the standard library, which rustup does not bring for this target",
+        )?;
+        zig::cargo(words)?
+    } else {
+        setup::add_target(&target.triple)?;
+        setup::cargo(words)?
+    };
+    cargo.args(["--target", &target.triple]);
+    if let Some(compiler) = &target.c_compiler {
+        cargo.env(target.variable("CC"), compiler);
     }
+    if target.linked == Linked::RustLld {
+        cargo.env(target.cargo_variable("LINKER"), "rust-lld");
+    }
+    cargo.env(target.variable("CFLAGS"), &target.c_flags);
+    cargo.env(target.cargo_variable("RUSTFLAGS"), format!("{} {flags}", target.flags.join(" ")));
     Ok(cargo)
 }
 
-fn outcome(cargo: &mut Command, triple: &str) -> io::Result<()> {
+fn outcome(cargo: &mut Command, target: &Target) -> io::Result<()> {
     if cargo.status()?.success() {
         Ok(())
     } else {
-        Err(io::Error::other(format!("cargo failed for {triple}")))
+        Err(io::Error::other(format!("cargo failed for {}", target.triple)))
     }
 }
 
@@ -105,35 +176,4 @@ pub fn mib(bytes: u64) -> f64 {
     #[expect(clippy::cast_precision_loss, reason = "printed with two digits")]
     let bytes = bytes as f64;
     bytes / MIB
-}
-
-/// Debian's word for a target; none where Debian has no architecture that such a board can run.
-pub fn debian(triple: &str) -> io::Result<Option<String>> {
-    Ok(target(triple)?.get("debian").and_then(Value::as_str).map(str::to_owned))
-}
-
-/// The targets that releases are made for: those of a C library that is linked in.
-pub fn static_targets() -> io::Result<Vec<String>> {
-    Ok(targets()?.into_iter().map(|(triple, _)| triple).filter(|triple| triple.contains("-musl")).collect())
-}
-
-fn targets() -> io::Result<Table> {
-    let text = fs::read_to_string(setup::root()?.join("cross/targets.toml"))?;
-    text.parse().map_err(io::Error::other)
-}
-
-fn target(triple: &str) -> io::Result<Table> {
-    match targets()?.get(triple) {
-        Some(Value::Table(target)) => Ok(target.clone()),
-        _ => Err(io::Error::other(format!("cross/targets.toml has no {triple}"))),
-    }
-}
-
-fn table<'a>(target: &'a Table, key: &str) -> impl Iterator<Item = (&'a String, &'a Value)> {
-    target.get(key).and_then(Value::as_table).into_iter().flatten()
-}
-
-fn number(target: &Table, key: &str) -> io::Result<u64> {
-    let value = target.get(key).and_then(Value::as_integer).and_then(|n| u64::try_from(n).ok());
-    value.ok_or_else(|| io::Error::other(format!("cross/targets.toml lacks {key}")))
 }

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::{
-    booted, build, deny, fuzz, links, packages, powercut, repair, sbom, setup, sim, tidy, units, yocto,
+    booted, build, deny, fuzz, links, packages, powercut, repair, sbom, setup, sim, size, tidy, units, yocto,
 };
 
 type Step = (&'static str, fn() -> io::Result<()>);
@@ -25,7 +25,7 @@ const STEPS: &[Step] = &[
     ("sbom", || sbom::command(&[])),
     ("sim", || sim::command(&[])),
     ("fuzz", || fuzz::command(&["--short".to_owned()])),
-    ("size", || build::size(&[])),
+    ("size", || size::command(&[])),
     ("systemd", || booted::command(&[])),
     ("packages", || packages::command(&[])),
     ("powercut", || powercut::command(&powercut::SHORT.map(String::from))),

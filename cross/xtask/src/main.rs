@@ -16,6 +16,7 @@ mod demo;
 mod deny;
 mod dist;
 mod drawing;
+mod elf;
 mod emulated;
 mod fuzz;
 mod interrupt;
@@ -29,12 +30,15 @@ mod sbom;
 mod setup;
 mod signed;
 mod sim;
+mod size;
 mod table;
+mod target;
 mod test;
 mod tidy;
 mod units;
 mod words;
 mod yocto;
+mod zig;
 
 use std::io;
 use std::process::ExitCode;
@@ -79,8 +83,12 @@ const COMMANDS: &[Command] = &[
         "pull over slow, lossy and broken links, and with the puller killed, and count the bytes; --short",
         links::command,
     ),
-    ("build", "build the static release binary, for amd64 or a triple of cross/targets.toml", build::command),
-    ("size", "build it and hold it against its budget", build::size),
+    (
+        "build",
+        "build the static release binary and judge it, for amd64 or --target TRIPLE|all of cross/targets.toml",
+        build::command,
+    ),
+    ("size", "build it and hold it against its budget; --target TRIPLE|all", size::command),
     ("targets", "lint the agent for the other targets, arm and arm64", build::lint),
     (
         "deny",

@@ -63,7 +63,7 @@ pub fn command(given: &[String]) -> io::Result<()> {
 fn build(triple: &str, place: &Path, home: Option<&Path>) -> io::Result<Built> {
     copy(&setup::root()?, place)?;
     let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.args(["xtask", "build", triple]).current_dir(place);
+    cargo.args(["xtask", "build", "--target", triple]).current_dir(place);
     // What runs us says where our own tree and its builds are.
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();

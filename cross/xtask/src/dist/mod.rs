@@ -25,7 +25,7 @@ use coracle_test_support::process::run;
 use coracle_test_support::scratch::TempDir;
 
 use crate::build::{self, AMD64};
-use crate::{sbom, setup, words};
+use crate::{sbom, setup, target, words};
 
 /// What is packed.
 pub struct Release<'a> {
@@ -46,7 +46,7 @@ pub fn command(given: &[String]) -> io::Result<()> {
     let out = words::text(given, "--out").map_or_else(folder, |path| Ok(PathBuf::from(path)))?;
     let binary = words::text(given, "--binary").map(PathBuf::from);
     let triples = match words::text(given, "--target") {
-        Some("all") => build::static_targets()?,
+        Some("all") => target::all()?.into_iter().map(|target| target.triple).collect(),
         Some(triple) => vec![triple.to_owned()],
         None => vec![AMD64.to_owned()],
     };
@@ -59,7 +59,7 @@ pub fn command(given: &[String]) -> io::Result<()> {
     for triple in &triples {
         let exe = binary.clone().map_or_else(|| build::release(triple), Ok)?;
         let release = Release { triple, exe: &exe, version: VERSION };
-        match build::debian(triple)? {
+        match target::of(triple)?.debian {
             Some(arch) => {
                 made.push(release.deb(&arch, &out)?);
                 packages += 1;
@@ -87,7 +87,8 @@ pub fn command(given: &[String]) -> io::Result<()> {
 #[allow(dead_code, reason = "for the boards that are installed from it")]
 /// Builds a target and makes its Debian package; hands back where it is.
 pub fn deb(triple: &str) -> io::Result<PathBuf> {
-    let arch = build::debian(triple)?
+    let arch = target::of(triple)?
+        .debian
         .ok_or_else(|| io::Error::other(format!("Debian has no architecture of its own for {triple}")))?;
     let exe = build::release(triple)?;
     let out = folder()?;

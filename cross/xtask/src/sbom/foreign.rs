@@ -13,7 +13,8 @@ use serde_json::{Value, json};
 use super::bare;
 use super::crates::{Crate, Role, compiled, lock_of, purl};
 use crate::build::STD_FROM_SOURCE;
-use crate::setup;
+use crate::target::{self, Linked};
+use crate::{setup, zig};
 
 /// What compiles C while a crate is built.
 const C_COMPILER: &str = "cc";
@@ -36,8 +37,10 @@ pub fn components(triple: &str, all: &[Crate]) -> io::Result<Vec<Value>> {
         found.push(if it.name == "ring" { ring(it) } else { zstd(it)? });
     }
     found.push(rust(triple)?);
-    if triple.contains("musl") {
-        found.extend(musl(triple)?);
+    if target::of(triple)?.linked == Linked::Zig {
+        found.extend(of_zig()?);
+    } else {
+        found.push(musl(triple)?);
     }
     Ok(found)
 }
@@ -119,7 +122,7 @@ fn brought_along(triple: &str) -> io::Result<Vec<Value>> {
 }
 
 /// The C library that Rust brings for the target; it has its version in it.
-fn musl(triple: &str) -> io::Result<Option<Value>> {
+fn musl(triple: &str) -> io::Result<Value> {
     setup::add_target(triple)?;
     let library =
         Path::new(&setup::sysroot()?).join("lib/rustlib").join(triple).join("lib/self-contained/libc.a");
@@ -127,7 +130,7 @@ fn musl(triple: &str) -> io::Result<Option<Value>> {
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", library.display())))?;
     let version = musl_version(&bytes)
         .ok_or_else(|| io::Error::other(format!("{} names no version", library.display())))?;
-    Ok(Some(json!({
+    Ok(json!({
         "type": "library",
         "bom-ref": "musl",
         "name": "musl",
@@ -137,7 +140,44 @@ fn musl(triple: &str) -> io::Result<Option<Value>> {
         "purl": format!("pkg:generic/musl@{version}"),
         "cpe": format!("cpe:2.3:a:musl-libc:musl:{version}:*:*:*:*:*:*:*"),
         "hashes": [{ "alg": "SHA-256", "content": bare(&sha256(&bytes)) }],
-    })))
+    }))
+}
+
+/// What zig compiles into a binary from its own sources: the C library, and the arithmetic that a processor lacks.
+fn of_zig() -> io::Result<[Value; 2]> {
+    let path = zig::package()?.join("lib/libc/musl/src/internal/version.h");
+    let text = fs::read(&path)
+        .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
+    let version = quoted_version(&text)
+        .ok_or_else(|| io::Error::other(format!("{} names no version", path.display())))?;
+    let musl = json!({
+        "type": "library",
+        "bom-ref": "musl",
+        "name": "musl",
+        "version": version,
+        "scope": "required",
+        "licenses": [{ "license": { "id": "MIT" } }],
+        "purl": format!("pkg:generic/musl@{version}"),
+        "cpe": format!("cpe:2.3:a:musl-libc:musl:{version}:*:*:*:*:*:*:*"),
+        "description": format!("as zig {} has it", zig::VERSION),
+    });
+    let arithmetic = json!({
+        "type": "library",
+        "bom-ref": "zig-compiler-rt",
+        "name": "compiler_rt of zig",
+        "version": zig::VERSION,
+        "scope": "required",
+        "licenses": [{ "license": { "id": "MIT" } }],
+        "purl": format!("pkg:pypi/ziglang@{}", zig::VERSION),
+    });
+    Ok([musl, arithmetic])
+}
+
+/// `#define VERSION "1.2.5"`.
+fn quoted_version(header: &[u8]) -> Option<String> {
+    let text = String::from_utf8_lossy(header).into_owned();
+    let version = text.split('"').nth(1).filter(|version| version.starts_with("1.2."))?;
+    version.bytes().all(|byte| byte == b'.' || byte.is_ascii_digit()).then(|| version.to_owned())
 }
 
 /// musl's `__libc_version`: `1.2.` and digits, closed by a zero.
@@ -158,5 +198,7 @@ mod tests {
     fn the_version_of_the_c_library_is_found_in_it() {
         assert_eq!(musl_version(b"xx1.2.3.4\0yy 1.2.5\0 more of it").as_deref(), Some("1.2.5"));
         assert_eq!(musl_version(b"nothing 1.2. of it and more"), None);
+        assert_eq!(quoted_version(b"#define VERSION \"1.2.5\"\n").as_deref(), Some("1.2.5"));
+        assert_eq!(quoted_version(b"#define VERSION \"git\"\n"), None);
     }
 }
