@@ -116,6 +116,8 @@ def series(report, place, layer):
         ("wrynose", {**release, **arm, "TUNE_FEATURES": "arm armv5 dsp"}, None, r"no static release", ""),
         ("wrynose", {**release, "TARGET_ARCH": "x86_64", "TUNE_FEATURES": "m64 core2"}, None, None,
          "x86_64-unknown-linux-musl"),
+        ("wrynose", {**release, "TARGET_ARCH": "riscv64", "TUNE_FEATURES": "riscv64"}, None, None,
+         "riscv64gc-unknown-linux-musl"),
         ("wrynose", {**release, "TARGET_ARCH": "mips", "TUNE_FEATURES": "o32"}, None, r"no static release", ""),
         ("wrynose", {**release, **plain}, none, none, "aarch64-unknown-linux-musl"),
     ]
@@ -132,6 +134,9 @@ def series(report, place, layer):
             said = parsed.skipped(recipe)
             report.hold(bool(said) == bool(missing), "%s in %s is left out: %s" % (recipe, where, said))
         world(report, parsed, layer, where)
+    with open(os.path.join(os.path.dirname(layer), "cross/targets.toml"), encoding="utf-8") as file:
+        targets = set(re.findall(r"^\[([^.\]]+)\]$", file.read(), re.MULTILINE))
+    report.same({row[-1] for row in rows} - {""}, targets, "the targets of a release, by the recipe")
     report.hold(refused(place, layer), "kirkstone takes the layer, which does not claim to fit it")
 
 

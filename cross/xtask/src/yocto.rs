@@ -56,8 +56,9 @@ pub fn command(given: &[String]) -> io::Result<()> {
     for series in ["wrynose", "blacksail", "scarthgap"] {
         held("oelint", oelint(&python, series));
     }
-    held("kas", script(&python, "kas_files.py"));
+    held("kas", script(&python, "kas_files.py", &[]));
     held("python", ruff(&python));
+    held("oeqa", setup::agent().and_then(|agent| script(&python, "runtime.py", &[&agent])));
     held("kernel", kernel::check());
     held("units", unit_files());
     held("license", license());
@@ -116,8 +117,8 @@ fn recipes() -> io::Result<Vec<PathBuf>> {
 }
 
 /// One of our scripts, whose last line has its figures.
-fn script(python: &Path, name: &str) -> Verdict {
-    let said = output(Command::new(python).arg(place(TESTS)?.join(name)).arg(place(LAYER)?))?;
+fn script(python: &Path, name: &str, words: &[&Path]) -> Verdict {
+    let said = output(Command::new(python).arg(place(TESTS)?.join(name)).arg(place(LAYER)?).args(words))?;
     said.lines().last().map(str::to_owned).ok_or_else(|| io::Error::other("it said no figures"))
 }
 

@@ -16,8 +16,8 @@ def coracle_triple(d):
     """The triple that the release for this machine was built for; none where there is no release."""
     tune = (d.getVar("TUNE_FEATURES") or "").split()
     if d.getVar("TARGET_ARCH") != "arm":
-        known = {"aarch64": "aarch64-unknown-linux-musl", "x86_64": "x86_64-unknown-linux-musl"}
-        return known.get(d.getVar("TARGET_ARCH"), "")
+        known = {"aarch64": "aarch64", "x86_64": "x86_64", "riscv64": "riscv64gc"}
+        return known[d.getVar("TARGET_ARCH")] + "-unknown-linux-musl" if d.getVar("TARGET_ARCH") in known else ""
     # All that is newer than ARMv6 runs what was built for ARMv7; neither goes without a floating point unit.
     if "vfp" not in tune or "bigendian" in tune:
         return ""
