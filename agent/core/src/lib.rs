@@ -22,6 +22,7 @@ pub mod ident;
 mod json;
 pub mod limits;
 pub mod oci;
+pub mod pace;
 pub mod passage;
 mod plain;
 pub mod plan;

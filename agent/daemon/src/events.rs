@@ -36,6 +36,11 @@ pub(crate) fn begun_anew(layer: &Digest, why: &StoreError) {
     warn!(layer = %layer, why = %chain(why), "a layer is fetched from its start");
 }
 
+/// Images come slower, for what runs on the board needs it.
+pub(crate) fn slowed(resource: &str) {
+    info!(resource, "the update is fetched slower, because workloads wait");
+}
+
 /// Images that nothing needs were removed to make room.
 pub(crate) fn collected(collected: &Collected) {
     let Collected { images, layers, bytes, .. } = *collected;

@@ -9,6 +9,7 @@ mod faults;
 mod image_policy;
 mod images;
 mod local;
+mod pace;
 mod pins;
 mod restarts;
 mod retain;

@@ -18,6 +18,7 @@ pub mod fleet_lock;
 pub mod kernel;
 pub mod mounts;
 pub mod notify;
+pub mod pressure;
 pub mod priority;
 pub mod probe;
 pub mod process;

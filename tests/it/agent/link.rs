@@ -21,7 +21,7 @@ const STALLED_AFTER: u64 = 11 << 20;
 const SPEED: &str = "4000000";
 
 /// A layer of 14 MiB that hardly compresses.
-fn big() -> Layer {
+pub(super) fn big() -> Layer {
     let files = (0..28).map(|n| Entry::file(format!("data/{n}"), noise(n + 1, 512 << 10)));
     Layer::pack(&archive(files), Packing::Gzip).unwrap()
 }

@@ -23,6 +23,7 @@ mod images_policy;
 mod keep;
 mod lack;
 mod link;
+mod manners;
 mod newer;
 mod passage;
 mod platform;

@@ -4,6 +4,7 @@ use super::words::{name, span};
 use super::{Agent, Facts, Link, Remark, Unwell, gates, passage};
 use crate::deployment::Generation;
 use crate::fault::Fault;
+use crate::pace::Slowed;
 use crate::rollout::Place;
 
 /// Everything there is to say, in the order in which a person asks: what the board does, what that waits for, what else
@@ -83,6 +84,15 @@ fn agent(agent: &Agent<'_>) -> Vec<Remark> {
         Agent::Live(live) => live,
     };
     let mut remarks = Vec::new();
+    if let Some(Slowed { percent, resource }) = live.slowed {
+        let says = format!(
+            "its images come at {percent} % of full speed, because workloads wait for {}",
+            resource.word()
+        );
+        let helps = "it is faster once they do not; pace.least_percent says how slow it may be, and a revision with mode \
+                     force is not slowed";
+        remarks.push(Remark::waits(says).helps(helps));
+    }
     match &live.link {
         Link::Up => {}
         Link::NoBroker => {

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::fault::Fault;
 use crate::ident::{DeviceId, GroupName, WorkloadId};
+use crate::pace::Slowed;
 use crate::record::Record;
 use crate::time::Timestamp;
 
@@ -73,6 +74,9 @@ pub struct Live {
     pub durable: bool,
     /// Why the good deployment could not be kept running, where that failed last.
     pub unkept: Option<Fault>,
+    /// How slow images come, and what workloads wait for meanwhile; absent at full speed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slowed: Option<Slowed>,
 }
 
 /// The connection to the broker.

@@ -6,6 +6,7 @@ use crate::desired::Scope;
 use crate::fault::Code;
 use crate::gate::{Approval, Policy, Reason};
 use crate::oci::Digest;
+use crate::pace::{Resource, Slowed};
 use crate::record::{Hold, Wanted};
 use crate::rollout::{
     Again, Bad, Held, Leaving, OnFailure, Return, Rollout, State, Target, Terms, Trial, Watch,
@@ -34,7 +35,7 @@ fn deployment(number: u64) -> Deployment {
 }
 
 fn live() -> Live {
-    Live { link: Link::Up, durable: true, unkept: None }
+    Live { link: Link::Up, durable: true, unkept: None, slowed: None }
 }
 
 fn record(state: State) -> Record {
@@ -256,8 +257,9 @@ fn what_is_wrong_beside_the_passage_is_told() {
     assert!(says(Agent::Silent, &[])[0].1.contains("does not answer"));
     let link = Link::Down { cause: Some("connection refused".into()), retry_in_s: 200 };
     let unkept = Some(Fault::new(Code::Runtime, "crun is gone"));
+    let slowed = Some(Slowed { percent: 25, resource: Resource::Disk });
     let all = says(
-        Agent::Live(&Live { link, durable: false, unkept }),
+        Agent::Live(&Live { link, durable: false, unkept, slowed }),
         &[
             Unwell {
                 id: WorkloadId::parse("site.web").unwrap(),
@@ -268,6 +270,7 @@ fn what_is_wrong_beside_the_passage_is_told() {
         ],
     );
     let expected = [
+        (Kind::Waits, "its images come at 25 % of full speed, because workloads wait for the disk"),
         (Kind::Trouble, "not connected to the broker: connection refused"),
         (Kind::Trouble, "the journal cannot be written, so nothing new is begun"),
         (Kind::Trouble, "the good deployment could not be kept running: RUNTIME: crun is gone"),

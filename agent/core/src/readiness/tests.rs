@@ -44,7 +44,7 @@ fn deployment(number: u64, names: &[&str]) -> Deployment {
 }
 
 fn live() -> Live {
-    Live { link: Link::Up, durable: true, unkept: None }
+    Live { link: Link::Up, durable: true, unkept: None, slowed: None }
 }
 
 /// Generation 1 with one workload is good; what is lacking in `state` with an agent that says `live`.

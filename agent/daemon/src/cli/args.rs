@@ -230,6 +230,9 @@ pub(super) struct Pull {
     /// Take at most so many bytes a second over the link, for all layers together.
     #[arg(long, value_name = "BYTES")]
     pub(super) max_bps: Option<u64>,
+    /// Do not slow down when workloads wait for processor, disk or memory.
+    #[arg(long)]
+    pub(super) full_speed: bool,
     /// Show no progress.
     #[arg(short, long)]
     pub(super) quiet: bool,

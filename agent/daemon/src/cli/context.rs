@@ -17,6 +17,7 @@ use crate::events;
 use crate::exit::{Exit, Failure};
 use crate::image_policy;
 use crate::images::Images;
+use crate::pace::Pace;
 use crate::room::Keeper;
 use crate::units::Units;
 
@@ -129,6 +130,7 @@ pub(crate) fn images(
         rules: image_policy::load(settings),
         keeper: Arc::new(Keeper { settings: settings.clone(), supervisor: supervisor(settings)? }),
         concurrency: settings.pull.concurrency,
+        pace: Arc::new(Pace::new(&settings.pace)),
     })
 }
 

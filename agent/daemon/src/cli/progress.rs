@@ -1,5 +1,5 @@
 //! The progress of a pull: a bar for each layer on a terminal, a line for each finished layer elsewhere (and on dumb
-//! terminals).
+//! terminals); and why it is slow, where it is.
 
 use std::fmt::Write as _;
 use std::io::{self, IsTerminal as _, Write as _};
@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use coracle_core::oci::Digest;
+use coracle_core::pace::Slowed;
 
 use super::out;
 use crate::images::{Step, Watch};
@@ -24,9 +25,21 @@ enum Progress {
     Unpacked(u64),
 }
 
+/// How fast all layers come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Speed {
+    /// As fast as they can, all the time.
+    Full,
+    /// Slower, because workloads wait.
+    Slowed(Slowed),
+    /// At full speed again.
+    Again,
+}
+
 /// Draws what a pull reports.
 struct Screen {
     layers: Vec<(Digest, Progress)>,
+    pace: Speed,
     terminal: bool,
     drawn: usize,
     last: Option<Instant>,
@@ -39,7 +52,7 @@ pub(super) fn watch(quiet: bool) -> Watch {
     }
     // One that cannot go back to an earlier line says so.
     let terminal = io::stderr().is_terminal() && std::env::var_os("TERM").is_some_and(|name| name != "dumb");
-    let screen = Mutex::new(Screen { layers: Vec::new(), terminal, drawn: 0, last: None });
+    let screen = Mutex::new(Screen { layers: Vec::new(), pace: Speed::Full, terminal, drawn: 0, last: None });
     Arc::new(move |step| {
         if let Ok(mut screen) = screen.lock() {
             screen.take(&step);
@@ -53,6 +66,7 @@ impl Screen {
             Step::Present(digest) => (digest, Progress::Present),
             Step::Layer { digest, done, total, .. } => (digest, Progress::Coming { done, total }),
             Step::Unpacked(layer) => (layer.digest, Progress::Unpacked(layer.unpacked)),
+            Step::Slowed(slowed) => return self.slow(slowed),
         };
         match self.layers.iter_mut().find(|(known, _)| *known == digest) {
             Some((_, old)) => *old = progress,
@@ -71,6 +85,15 @@ impl Screen {
         }
     }
 
+    fn slow(&mut self, slowed: Option<Slowed>) {
+        let first = self.pace == Speed::Full;
+        self.pace = slowed.map_or(Speed::Again, Speed::Slowed);
+        if let Some(slowed) = slowed.filter(|_| first && !self.terminal) {
+            // How slow, changes from moment to moment.
+            out::note(format_args!("slowed: workloads wait for {}", slowed.resource.word()));
+        }
+    }
+
     fn draw(&mut self) {
         let mut text = String::new();
         if self.drawn > 0 {
@@ -80,10 +103,22 @@ impl Screen {
         for (digest, progress) in &self.layers {
             let _ = writeln!(text, "\x1b[2K{}", line(*digest, *progress));
         }
+        let told = match self.pace {
+            Speed::Full => None,
+            Speed::Slowed(slowed) => Some(slow_line(slowed)),
+            Speed::Again => Some(String::new()),
+        };
+        if let Some(told) = &told {
+            let _ = writeln!(text, "\x1b[2K{told}");
+        }
         let _ = io::stderr().lock().write_all(text.as_bytes());
-        self.drawn = self.layers.len();
+        self.drawn = self.layers.len() + usize::from(told.is_some());
         self.last = Some(Instant::now());
     }
+}
+
+fn slow_line(Slowed { percent, resource }: Slowed) -> String {
+    format!("slowed to {percent} %: workloads wait for {}", resource.word())
 }
 
 fn line(digest: Digest, progress: Progress) -> String {
@@ -102,7 +137,15 @@ fn line(digest: Digest, progress: Progress) -> String {
 
 #[cfg(test)]
 mod tests {
+    use coracle_core::pace::Resource;
+
     use super::*;
+
+    #[test]
+    fn why_it_is_slow_is_one_line() {
+        let slowed = Slowed { percent: 25, resource: Resource::Disk };
+        assert_eq!(slow_line(slowed), "slowed to 25 %: workloads wait for the disk");
+    }
 
     #[test]
     fn a_layer_is_one_line_whatever_it_does() {

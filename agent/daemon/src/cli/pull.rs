@@ -12,6 +12,7 @@ use super::{context, out, progress};
 use crate::config::Settings;
 use crate::exit::{Exit, Failure};
 use crate::images::{ImageError, Images, Reach, Step, Watch, words};
+use crate::pace::Urgency;
 
 /// Fetches an image and says what was fetched.
 pub(super) fn pull(settings: &Settings, args: &Pull) -> Result<Exit, Failure> {
@@ -21,9 +22,11 @@ pub(super) fn pull(settings: &Settings, args: &Pull) -> Result<Exit, Failure> {
         return dry_run(&images, args);
     }
     images.registry.bound_speed(args.max_bps.unwrap_or(0));
+    images.pace.begin(if args.full_speed { Urgency::Urgent } else { Urgency::Normal });
     let (watch, moved) = counted(progress::watch(args.quiet || args.json));
     let (record, figures) = context::run(admitted(&images, &args.reference, &watch))?;
     let moved = moved.lock().map(|moved| *moved).unwrap_or_default();
+    let moved = Moved { rested_ms: images.pace.rested_ms(), ..moved };
     if args.json {
         let mut image = describe(&record);
         if let Some(fields) = image.as_object_mut() {
@@ -61,6 +64,9 @@ fn dry_run(images: &Images, args: &Pull) -> Result<Exit, Failure> {
     Ok(if fits { Exit::Done } else { Exit::TryAgain })
 }
 
+/// Rests shorter than this are nobody's concern: that of one look at whether workloads wait because of the pull.
+const RESTED_MS_MIN: u64 = 600;
+
 /// What a pull took over the link.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 struct Moved {
@@ -68,6 +74,7 @@ struct Moved {
     bytes: u64,
     resumed: u64,
     refetched: u64,
+    rested_ms: u64,
 }
 
 impl Moved {
@@ -77,6 +84,7 @@ impl Moved {
             "layerBytes": self.bytes,
             "resumedBytes": self.resumed,
             "refetchedBytes": self.refetched,
+            "restedMs": self.rested_ms,
         })
     }
 
@@ -88,6 +96,9 @@ impl Moved {
         }
         if self.refetched > 0 {
             words += &format!("; {} came twice", out::bytes(self.refetched));
+        }
+        if self.rested_ms >= RESTED_MS_MIN {
+            words += &format!("; held up for {} s, because workloads waited", self.rested_ms.div_ceil(1000));
         }
         words
     }
@@ -177,7 +188,7 @@ mod tests {
 
     #[test]
     fn what_moved_is_said_without_what_did_not_happen() {
-        let all = Moved { layers: 3, bytes: 4096, resumed: 1024, refetched: 10 };
+        let all = Moved { layers: 3, bytes: 4096, resumed: 1024, refetched: 10, rested_ms: 599 };
         for (moved, words) in [
             (Moved { resumed: 0, refetched: 0, ..all }, "3 layers, 4.0 KiB"),
             (
@@ -185,6 +196,10 @@ mod tests {
                 "1 layer, 4.0 KiB; 1.0 KiB of it from an earlier attempt",
             ),
             (all, "3 layers, 4.0 KiB; 1.0 KiB of it from an earlier attempt; 10 B came twice"),
+            (
+                Moved { resumed: 0, refetched: 0, rested_ms: 4100, ..all },
+                "3 layers, 4.0 KiB; held up for 5 s, because workloads waited",
+            ),
         ] {
             assert_eq!(moved.words(), words);
         }

@@ -254,6 +254,18 @@ pub(crate) const KEYS: &[Key] = &[
         "Layers of one image fetched at the same time.",
     ),
     key(
+        "pace.least_percent",
+        Kind::Count { min: 1, max: 100 },
+        "10",
+        "Percent of its speed that the fetching and unpacking of an image keeps, however much workloads wait for processor, disk or memory; `100`: it is never slowed.",
+    ),
+    key(
+        "pace.groups",
+        Kind::List,
+        "[\"coracle.slice\",\"coracle\"]",
+        "Control groups whose waits count, as `/proc/PID/cgroup` shows them, or full paths of their directories; at most 8. By default those of all workloads; add what else must not suffer (`\"system.slice/ui.service\"`).",
+    ),
+    key(
         "store.scrub_days",
         Kind::Count { min: 0, max: 3650 },
         "30",

@@ -26,7 +26,7 @@ use std::path::Path;
 pub(crate) use broker::{BrokerSettings, Protocol, Transport};
 pub(crate) use error::ConfigError;
 pub(crate) use inputs::{Origin, Sources};
-pub(crate) use settings::{RegistrySettings, Settings, Supervision, Trust};
+pub(crate) use settings::{PaceSettings, RegistrySettings, Settings, Supervision, Trust};
 pub(crate) use surroundings::Surroundings;
 
 /// Reads, merges and checks the configuration: `path` and its neighbor `config.d/` alone, or the vendor's and the

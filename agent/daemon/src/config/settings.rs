@@ -26,6 +26,10 @@ const GROUPS_MAX: usize = 4;
 const COMMANDED_GROUPS_MAX: usize = 2;
 /// Keys that a broker may have: the one of today and those to come.
 const PINS_MAX: usize = 8;
+/// Control groups of workloads: that of their units, and that of the agent's own processes over them.
+const PACE_GROUPS: [&str; 2] = ["coracle.slice", "coracle"];
+/// Groups whose waits count; each costs three small reads, four times a second while an image comes.
+const PACE_GROUPS_MAX: usize = 8;
 /// Stands in for the id of a board without a name of its own, while there is no broker to meet a namesake at.
 const NAMELESS: &str = "nameless";
 
@@ -51,6 +55,7 @@ pub(crate) struct Settings {
     pub(crate) registry: RegistrySettings,
     pub(crate) runtime: RuntimeSettings,
     pub(crate) pull: PullSettings,
+    pub(crate) pace: PaceSettings,
     pub(crate) store: StoreSettings,
     /// How full the disk may become.
     pub(crate) disk: Watermarks,
@@ -123,6 +128,15 @@ pub(crate) struct PullSettings {
     pub(crate) concurrency: usize,
 }
 
+/// How updates give way to what runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct PaceSettings {
+    /// Percent of full speed that is kept in any case.
+    pub(crate) least_percent: u32,
+    /// Control groups whose waits count.
+    pub(crate) groups: Vec<String>,
+}
+
 /// How the store is looked after.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct StoreSettings {
@@ -172,6 +186,7 @@ pub(crate) fn check(inputs: Inputs, board: &Surroundings) -> Result<Settings, Co
         pull: PullSettings {
             concurrency: usize::try_from(reading.count("pull.concurrency", 2)).unwrap_or(1),
         },
+        pace: pace(&mut reading)?,
         store: StoreSettings {
             scrub_days: reading.count("store.scrub_days", 30),
             scrub_after: Duration::from_secs(reading.count("store.scrub_after_seconds", 300)),
@@ -415,6 +430,27 @@ fn runtime(reading: &mut Reading) -> Result<RuntimeSettings, ConfigError> {
         seccomp_profile: reading.optional_path("runtime.seccomp_profile")?,
         log_bytes_max: reading.count("runtime.log_bytes_max", 1 << 20),
     })
+}
+
+fn pace(reading: &mut Reading) -> Result<PaceSettings, ConfigError> {
+    const KEY: &str = "pace.groups";
+    let least_percent = u32::try_from(reading.count("pace.least_percent", 10)).unwrap_or(100);
+    let Some(given) = reading.list(KEY, serde_json::json!(PACE_GROUPS)) else {
+        return Ok(PaceSettings { least_percent, groups: PACE_GROUPS.map(str::to_owned).to_vec() });
+    };
+    let mut groups = Vec::new();
+    for (text, line) in given {
+        let parts = || text.trim_start_matches('/').split('/');
+        if parts().any(|part| matches!(part, "" | "." | "..")) {
+            let problem = format!("{text:?} is no path of a control group, as /proc/PID/cgroup shows them");
+            return Err(reading.mistake(KEY, Some(line), problem));
+        }
+        if groups.len() == PACE_GROUPS_MAX {
+            return Err(reading.mistake(KEY, Some(line), format!("more than {PACE_GROUPS_MAX} groups")));
+        }
+        groups.push(text);
+    }
+    Ok(PaceSettings { least_percent, groups })
 }
 
 fn watermarks(reading: &mut Reading) -> Result<Watermarks, ConfigError> {

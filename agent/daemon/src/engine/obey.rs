@@ -121,7 +121,8 @@ impl Engine {
             Action::Release => self.hold(ticket, &command.origin, None),
             Action::Rollback(named) => self.roll_back(ticket, named),
             Action::Why => {
-                let live = self.trouble.tell(self.link, self.journal.holds(&self.record));
+                let durable = self.journal.holds(&self.record);
+                let live = self.trouble.tell(self.link, durable, self.workers.slowed());
                 ticket.answer(&self.outbox, Ok(serde_json::to_value(live).unwrap_or_default()));
             }
             Action::Apply(document) => self.apply(ticket, &document),

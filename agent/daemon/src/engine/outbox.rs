@@ -106,7 +106,7 @@ impl Outbox {
         Arc::new(move |step| {
             let Ok(mut layers) = pulling.lock() else { return };
             let (digest, figures) = match step {
-                Step::Present(_) | Step::Unpacked(_) => return,
+                Step::Present(_) | Step::Unpacked(_) | Step::Slowed(_) => return,
                 Step::Layer { digest, done, total, refetched } => (digest, [done, total, refetched]),
             };
             match layers.iter_mut().find(|(known, _)| *known == digest) {

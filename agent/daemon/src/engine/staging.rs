@@ -4,14 +4,17 @@ use std::collections::BTreeMap;
 
 use coracle_core::deployment::{Deployment, PinnedImage, Workload};
 use coracle_core::fault::Fault;
+use coracle_core::gate::{Mode, Policy};
 use coracle_core::ident::WorkloadId;
 use coracle_core::oci::reference::Reference;
 use coracle_core::rollout::Target;
+use coracle_host::clock;
 use coracle_host::files::Lock;
 use coracle_host::store::ImageRecord;
 
 use crate::faults;
 use crate::images::{Images, Reach, Resolved, Watch};
+use crate::pace::Urgency;
 
 /// Gets every image of `target`; with the lock that keeps them from being collected before somebody needs them.
 pub(super) async fn stage(
@@ -20,6 +23,7 @@ pub(super) async fn stage(
     watch: &Watch,
 ) -> Result<(Deployment, Lock), Fault> {
     images.registry.bound_speed(target.gates.max_bps);
+    images.pace.begin(urgency(&target.gates));
     let resolved = resolve(images, target).await?;
     // All images of the deployment have to fit together, and that is known before the first byte.
     let wanted: Vec<&Resolved> = resolved.values().collect();
@@ -72,6 +76,12 @@ async fn resolve(images: &Images, target: &Target) -> Result<BTreeMap<String, Re
         }
     }
     Ok(resolved)
+}
+
+/// As with the gates, the mode is force from the deadline on.
+fn urgency(policy: &Policy) -> Urgency {
+    let past = policy.deadline.is_some_and(|deadline| clock::wall() >= deadline);
+    if past || policy.mode == Mode::Force { Urgency::Urgent } else { Urgency::Normal }
 }
 
 fn parse(text: &str) -> Result<Reference, Fault> {

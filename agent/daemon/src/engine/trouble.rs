@@ -2,6 +2,7 @@
 
 use coracle_core::explain::{self, Live};
 use coracle_core::fault::Fault;
+use coracle_core::pace::Slowed;
 use coracle_core::standing::Link;
 use tokio::time::{Duration, Instant};
 
@@ -29,7 +30,7 @@ impl Trouble {
     }
 
     /// All of it.
-    pub(super) fn tell(&self, link: Link, durable: bool) -> Live {
+    pub(super) fn tell(&self, link: Link, durable: bool, slowed: Option<Slowed>) -> Live {
         let link = match (link, &self.lost) {
             (Link::NoBroker, _) => explain::Link::NoBroker,
             (Link::Up, _) => explain::Link::Up,
@@ -39,6 +40,6 @@ impl Trouble {
                 retry_in_s: at.saturating_duration_since(Instant::now()).as_secs(),
             },
         };
-        Live { link, durable, unkept: self.unkept.clone() }
+        Live { link, durable, unkept: self.unkept.clone(), slowed }
     }
 }

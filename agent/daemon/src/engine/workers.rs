@@ -1,11 +1,13 @@
 //! Does what the machine calls for, beside the loop, and answers with what came of it.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use coracle_core::deployment::{Deployment, Generation};
 use coracle_core::fault::Fault;
 use coracle_core::oci::Digest;
+use coracle_core::pace::Slowed;
 use coracle_core::plan::Outlook;
 use coracle_core::rollout::{Event, Leaving, Observation, Target};
 use coracle_host::disk;
@@ -18,9 +20,9 @@ use tokio::task::JoinHandle;
 use super::report::Seen;
 use super::staging::stage;
 use super::trial::Trial;
-use crate::faults;
-use crate::images::{Images, Watch};
+use crate::images::{Images, Step, Watch};
 use crate::units::Units;
+use crate::{events, faults};
 
 /// Bytes that the folders of a deployment's workloads take at the most: some blocks each.
 const FOLDERS_BYTES: u64 = 1 << 20;
@@ -189,7 +191,7 @@ impl Workers {
     /// Gets every image of `target`.
     pub(crate) fn stage(&mut self, target: &Target) {
         let of = target.document;
-        let (images, target, watch) = (Arc::clone(&self.images), target.clone(), Arc::clone(&self.watch));
+        let (images, target, watch) = (Arc::clone(&self.images), target.clone(), saying(&self.watch));
         let (answers, staged) = (self.answers.clone(), Arc::clone(&self.staged));
         let handle = tokio::spawn(async move {
             let event = match stage(&images, &target, &watch).await {
@@ -215,12 +217,30 @@ impl Workers {
         self.running = Some((task, handle));
     }
 
+    /// How slow images come, and why; `None` at full speed.
+    pub(crate) fn slowed(&self) -> Option<Slowed> {
+        self.images.pace.slowed().filter(|_| matches!(self.doing(), Some(Task::Stage(_))))
+    }
+
     /// What runs now.
     pub(crate) fn seen(&self) -> Vec<Seen> {
         let supervisor = &self.units.supervisor;
         let image = |status: &Status| supervisor.unit(&status.id).ok().map(|unit| unit.workload.image);
         supervisor.list().into_iter().map(|status| Seen { image: image(&status), status }).collect()
     }
+}
+
+/// The steps passed on, and in the log, once, that workloads slow them.
+fn saying(watch: &Watch) -> Watch {
+    let (watch, said) = (Arc::clone(watch), AtomicBool::new(false));
+    Arc::new(move |step| {
+        if let Step::Slowed(Some(slowed)) = step
+            && !said.swap(true, Ordering::Relaxed)
+        {
+            events::slowed(slowed.resource.word());
+        }
+        watch(step);
+    })
 }
 
 /// What is good comes first: its folders take the reserve where the disk is too full to make them.

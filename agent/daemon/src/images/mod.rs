@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use coracle_core::fault::Fault;
 use coracle_core::oci::{Digest, Platform, select};
+use coracle_core::pace::Slowed;
 use coracle_core::preflight::Preflight;
 use coracle_core::trust::image::Rules;
 use coracle_host::files::{Lock, LockError};
@@ -17,6 +18,7 @@ use coracle_host::registry::{self, Proxy, RegistryClient, RegistryConfig, Regist
 use coracle_host::store::{Store, StoreError};
 
 use crate::config::RegistrySettings;
+use crate::pace::Pace;
 use crate::room::Keeper;
 
 pub(crate) use mend::Broken;
@@ -53,6 +55,8 @@ pub(crate) struct Images {
     pub(crate) keeper: Arc<Keeper>,
     /// Layers at a time.
     pub(crate) concurrency: usize,
+    /// How fast they come.
+    pub(crate) pace: Arc<Pace>,
 }
 
 impl Images {
@@ -89,6 +93,8 @@ pub(crate) enum Step {
     },
     /// The layer is in the store now.
     Unpacked(Layer),
+    /// All of it comes slower from now on, for workloads wait; or at full speed again.
+    Slowed(Option<Slowed>),
 }
 
 /// A layer that was fetched.

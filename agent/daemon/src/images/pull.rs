@@ -140,7 +140,9 @@ impl Images {
         let begun = blocking(digest, move || store.begin_layer(spec)).await.map_err(stored)?;
         let (from, tally) = (begun.at(), begun.tally());
         let (sink, source) = mpsc::channel(PIECES);
-        let unpacking = unpack(Arc::clone(&self.store), digest, begun, arrival, source);
+        let (pace, told) = (Arc::clone(&self.pace), Arc::clone(watch));
+        let hold_up = move || pace.hold_up(&told);
+        let unpacking = unpack(Arc::clone(&self.store), (digest, begun), arrival, source, hold_up);
         let fetching = self.registry.stream_blob(reference, &layer, from, sink, |progress| {
             let came = progress.bytes - from + progress.refetched;
             tally.received(came);
@@ -170,15 +172,15 @@ impl Images {
 
 async fn unpack(
     store: Arc<Store>,
-    digest: Digest,
-    begun: Begun,
+    (digest, begun): (Digest, Begun),
     arrival: Arrival,
     source: mpsc::Receiver<Bytes>,
+    hold_up: impl Fn() + Send + 'static,
 ) -> Result<Ingested, StoreError> {
     let reader = Pieces { source, piece: Bytes::new() };
     let take_in = move || match arrival {
-        Arrival::First => store.finish_layer(begun, reader, |_| {}),
-        Arrival::Again => store.finish_replacing(begun, reader, |_| {}),
+        Arrival::First => store.finish_layer(begun, reader, |_| hold_up()),
+        Arrival::Again => store.finish_replacing(begun, reader, |_| hold_up()),
     };
     blocking(digest, take_in).await
 }

@@ -125,7 +125,8 @@ impl Store {
     }
 
     /// Reads the blob to its end, unpacks it, and publishes it when its size and both digests are as claimed and all of
-    /// it is on the disk. Blocking: a thread of its own. `progress` hears the compressed bytes read so far.
+    /// it is on the disk. Blocking: a thread of its own. `progress` hears the compressed bytes read so far,
+    /// all of them while what was unpacked is read once more, and may hold the work up.
     ///
     /// Begins anew and leaves nothing behind: [`Store::begin_layer`] is for what comes over a link.
     /// Two of the same layer at once are fine: the second to finish finds it published and throws its own away.
@@ -225,7 +226,8 @@ impl Store {
             .map_err(|source| StoreError::Layer { digest, source })?;
         self.check_room(&spec.descriptor)?;
         let unpacked = self.unpack(spec, input, draft, start, progress)?;
-        let sum = list::make(&draft.path.join(TREE), &draft.path.join(LIST))?;
+        let (tree, list) = (draft.path.join(TREE), draft.path.join(LIST));
+        let sum = list::make(&tree, &list, &mut |_| progress(spec.descriptor.size))?;
         let record = LayerRecord {
             version: LayerRecord::VERSION,
             diff_id: spec.diff_id,

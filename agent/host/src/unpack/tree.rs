@@ -4,6 +4,7 @@
 //! read when it is entered and put back when it is left, so nothing has to be remembered until the end, however many
 //! directories there are. Their modes can be set at once, because root is not held by them.
 
+mod behind;
 mod file;
 
 use std::ffi::OsStr;
@@ -51,6 +52,7 @@ pub(super) struct Tree<'a> {
     entered: Option<Rc<Entered>>,
     counted: Counted,
     holes: file::Holes,
+    behind: behind::Behind,
     keeper: Keeper,
 }
 
@@ -94,6 +96,7 @@ impl<'a> Tree<'a> {
             entered: None,
             counted,
             holes: file::Holes::at_most(target.limits.holes_max),
+            behind: behind::Behind::default(),
             keeper,
         }
     }

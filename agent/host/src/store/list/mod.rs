@@ -65,15 +65,17 @@ impl Looked {
     }
 }
 
-/// Writes the list of `tree` to `path`; the list's own sum comes back.
-pub(super) fn make(tree: &Path, path: &Path) -> Result<u32> {
+/// Writes the list of `tree` to `path`; the list's own sum comes back. `progress` hears the bytes of each piece that was
+/// read, and may take its time.
+pub(super) fn make(tree: &Path, path: &Path, progress: &mut dyn FnMut(u64)) -> Result<u32> {
     let root = File::open(tree).attempt("open", tree)?;
     let mut walk = Walk::new(root.as_fd()).attempt("list", tree)?;
     let mut list = ListFile::create(path, FILE_MODE).attempt("make the list", path)?;
     let (mut content, mut shared) = (Content::new(), BTreeMap::new());
     while let Some(found) = walk.next() {
         let entry = found.entry.attempt("look at an entry of", tree)?;
-        let entry = summed(entry, &walk, &mut content, &mut shared).attempt("read a file of", tree)?;
+        let entry =
+            summed(entry, &walk, &mut content, &mut shared, progress).attempt("read a file of", tree)?;
         list.put(&entry).attempt("write the list", path)?;
     }
     list.finish().attempt("write the list", path)
@@ -85,11 +87,12 @@ fn summed(
     walk: &Walk,
     content: &mut Content,
     shared: &mut BTreeMap<u64, u32>,
+    progress: &mut dyn FnMut(u64),
 ) -> io::Result<Entry> {
     let Node::File { bytes, .. } = entry.node else { return Ok(entry) };
     let sum = match shared.get(&entry.inode).filter(|_| entry.links > 1) {
         Some(sum) => *sum,
-        None => content.sum(walk.open(Cache::Used)?, Cache::Used, bytes, &mut |_| {})?,
+        None => content.sum(walk.open(Cache::Used)?, Cache::Used, bytes, progress)?,
     };
     if entry.links > 1 && shared.len() < SHARED_MAX {
         shared.insert(entry.inode, sum);

@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::fd::AsFd as _;
 use std::os::unix::fs::FileExt as _;
+use std::rc::Rc;
 
 use coracle_core::oci::layer::EntryPath;
 use nix::fcntl::{OFlag, openat};
@@ -60,7 +61,7 @@ impl Tree<'_> {
             fd
         };
         // The library's calls take 64-bit offsets where the C library's own are shorter.
-        let file = File::from(fd);
+        let file = Rc::new(File::from(fd));
         let mut skip = stored.saturating_sub(archive.left());
         for (offset, length) in &map.segments {
             let done = skip.min(*length);
@@ -76,8 +77,10 @@ impl Tree<'_> {
                     written => written.map_err(UnpackError::write("write the file"))?,
                 };
                 archive.consume(written);
-                offset += written as u64;
                 self.counted.content_bytes += written as u64;
+                let wrote = self.behind.wrote(&file, offset, written as u64);
+                wrote.map_err(UnpackError::write("write the file"))?;
+                offset += written as u64;
                 self.checkpoint(archive, Some(entry))?;
             }
         }
