@@ -21,6 +21,7 @@ mod emulated;
 mod fuzz;
 mod interrupt;
 mod links;
+mod manners;
 mod namespace;
 mod packages;
 mod powercut;
@@ -72,6 +73,11 @@ const COMMANDS: &[Command] = &[
         "bench",
         "measure everything that is promised, beside podman, containerd and docker; --json",
         bench::command,
+    ),
+    (
+        "manners",
+        "measure a workload's latency alone, during our update, and during podman's; --rounds N, --rate N, --exe FILE, --json",
+        manners::command,
     ),
     (
         "repair",
@@ -165,6 +171,9 @@ fn main() -> ExitCode {
     let words = std::env::args().skip(1).collect::<Vec<_>>();
     if let Some(("measure", words)) = words.split_first().map(|(name, words)| (name.as_str(), words)) {
         return outcome("measure", bench::measure(words));
+    }
+    if let Some(("product", words)) = words.split_first().map(|(name, words)| (name.as_str(), words)) {
+        return outcome("product", manners::serve(words));
     }
     let wanted = words.first().map_or("help", String::as_str);
     let Some((name, _, run)) = COMMANDS.iter().find(|(name, _, _)| *name == wanted) else {

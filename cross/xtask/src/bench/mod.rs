@@ -11,12 +11,16 @@ mod ota;
 mod ours;
 mod podman;
 mod pull;
-mod report;
+pub mod report;
 mod usage;
 
 use std::io;
 use std::path::PathBuf;
 
+pub use disk::Disk;
+pub use ours::Ours;
+pub use podman::Podman;
+pub use pull::Contender;
 pub use usage::measure;
 
 use crate::{build, interrupt, namespace, setup};

@@ -43,8 +43,12 @@ struct Medians {
 
 /// Measures all of them in turn.
 pub fn measure(exe: &Path, wish: &Wish, report: &mut Report) -> io::Result<()> {
-    let contenders: [Box<dyn Contender>; 4] =
-        [Box::new(Ours { exe: exe.into() }), Box::new(Podman), Box::new(Containerd), Box::new(Docker)];
+    let contenders: [Box<dyn Contender>; 4] = [
+        Box::new(Ours { exe: exe.into(), tables: String::new(), group: None }),
+        Box::new(Podman),
+        Box::new(Containerd),
+        Box::new(Docker),
+    ];
     let contenders =
         contenders.into_iter().filter(|contender| wish.wants(contender.name())).collect::<Vec<_>>();
     if contenders.is_empty() {

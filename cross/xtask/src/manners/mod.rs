@@ -1,0 +1,171 @@
+//! What an update does to the product beside it: a workload's latency alone, while the agent pulls an image, and while
+//! podman pulls the same one, in turn, each on a fresh disk that workload and puller share.
+//!
+//! A request is due at a fixed time whether the one before was answered or not, and its latency counts from then: a
+//! product that stands still for a second is slow for all who came in that second.
+
+mod client;
+mod groups;
+mod product;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use coracle_test_support::registry::Registry;
+
+pub use product::serve;
+
+use crate::bench::report::{Report, median};
+use crate::bench::{Contender, Disk, Ours, Podman, image};
+use crate::build::mib;
+use crate::{build, interrupt, setup, words};
+use client::Client;
+use groups::Group;
+use product::Product;
+
+/// How often each of the three is measured.
+const ROUNDS: u64 = 5;
+/// Requests a second.
+const RATE: u64 = 50;
+/// How long the product is measured alone.
+const ALONE: Duration = Duration::from_secs(10);
+/// How long it is measured after a pull: what was written goes to the disk then, at the latest.
+const AFTER: Duration = Duration::from_secs(5);
+/// What the agent's slice may have of the memory, as the unit has it.
+const MEMORY_MAX: u64 = 64 << 20;
+
+const PARTS: [&str; 3] = ["alone", "coracle", "podman"];
+
+/// `manners [--json] [--rounds N] [--rate N] [--exe FILE]`.
+pub fn command(given: &[String]) -> io::Result<()> {
+    words::only(given, &["--rounds", "--rate", "--exe"], &["--json"])?;
+    let rounds = words::number(given, "--rounds", ROUNDS)?.max(1);
+    let rate = words::number(given, "--rate", RATE)?.max(1);
+    setup::for_tests()?;
+    setup::for_bench()?;
+    let exe = match words::text(given, "--exe") {
+        Some(exe) => PathBuf::from(exe),
+        None => build::release(build::AMD64)?,
+    };
+    interrupt::watch()?;
+    let registry = Registry::start()?;
+    eprintln!("making the image");
+    let sample = image::publish(&registry.host())?;
+    let mut runs: [Vec<Run>; 3] = Default::default();
+    for round in 0..rounds {
+        for turn in 0..PARTS.len() {
+            interrupt::check()?;
+            // Whoever comes first is another one each time.
+            let part = (turn + usize::try_from(round).unwrap_or_default()) % PARTS.len();
+            let name = PARTS.get(part).copied().unwrap_or_default();
+            let run = measure(name, &exe, (&registry.host(), &sample.name), rate)?;
+            let Run { p50, p99, max, pull_s, .. } = run;
+            eprintln!(
+                "{} of {rounds}: {name}: p50 {p50:.1} ms, p99 {p99:.1} ms, max {max:.1} ms; pulled in {pull_s:.1} s",
+                round + 1
+            );
+            runs.get_mut(part).into_iter().for_each(|runs| runs.push(run));
+        }
+    }
+    tell(&runs, mib(sample.unpacked), given.iter().any(|word| word == "--json"));
+    Ok(())
+}
+
+/// The end of a figure's name, the figure, and what it is in words.
+type Figure = (&'static str, fn(&Run) -> f64, &'static str);
+
+/// One measurement; latencies in milliseconds.
+#[derive(Clone, Copy)]
+struct Run {
+    p50: f64,
+    p99: f64,
+    p999: f64,
+    max: f64,
+    requests: usize,
+    /// Seconds; none where nothing was pulled.
+    pull_s: f64,
+    peak_mib: f64,
+}
+
+fn measure(name: &str, exe: &Path, (host, image): (&str, &str), rate: u64) -> io::Result<Run> {
+    let disk = Disk::new()?;
+    let group = Group::of_product()?;
+    let product = Product::start(&disk.path(), &group)?;
+    let bounded = Group::bounded(MEMORY_MAX)?;
+    let contender: Option<Box<dyn Contender>> = match name {
+        "coracle" => {
+            let tables = format!("[pace]\ngroups = [\"{}\"]\n", group.path().display());
+            Some(Box::new(Ours { exe: exe.into(), tables, group: Some(bounded.path().into()) }))
+        }
+        "podman" => Some(Box::new(Podman)),
+        _ => None,
+    };
+    let client = Client::start(product.port(), rate)?;
+    let usage = match &contender {
+        None => {
+            pause(ALONE)?;
+            None
+        }
+        Some(contender) => {
+            let usage = contender.pull(&disk.path(), host, image)?;
+            pause(AFTER)?;
+            Some(usage)
+        }
+    };
+    let mut latencies = client.stop()?;
+    latencies.sort();
+    let at = |permille: usize| {
+        let place = (latencies.len() * permille / 1000).min(latencies.len().saturating_sub(1));
+        latencies.get(place).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1000.0)
+    };
+    Ok(Run {
+        p50: at(500),
+        p99: at(990),
+        p999: at(999),
+        max: at(1000),
+        requests: latencies.len(),
+        pull_s: usage.map_or(0.0, |usage| usage.wall.as_secs_f64()),
+        peak_mib: usage.map_or(0.0, |usage| mib(usage.peak_kib * 1024)),
+    })
+}
+
+/// Waits in small pieces, for an interruption ends it.
+fn pause(length: Duration) -> io::Result<()> {
+    let began = std::time::Instant::now();
+    while began.elapsed() < length {
+        interrupt::check()?;
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(())
+}
+
+fn tell(runs: &[Vec<Run>; 3], unpacked: f64, json: bool) {
+    let mut report = Report::default();
+    report.add("manners.image_unpacked_mib", unpacked, "the image that is pulled, all layers as archives");
+    let mut p99 = [0.0; 3];
+    for ((name, runs), p99) in PARTS.iter().zip(runs).zip(&mut p99) {
+        let of = |figure: fn(&Run) -> f64| median(runs.iter().map(figure).collect());
+        *p99 = of(|run| run.p99);
+        let figures: [Figure; 4] = [
+            ("p50_ms", |run| run.p50, "the median latency of the workload's requests"),
+            ("p99_ms", |run| run.p99, "one request in a hundred takes longer"),
+            ("p999_ms", |run| run.p999, "one in a thousand"),
+            ("max_ms", |run| run.max, "the slowest request of a round"),
+        ];
+        for (figure, value, meaning) in figures {
+            report.add(&format!("manners.{name}.{figure}"), of(value), meaning);
+        }
+        if *name != "alone" {
+            report.add(&format!("manners.{name}.pull_s"), of(|run| run.pull_s), "until the pull returns");
+            report.add(&format!("manners.{name}.peak_mib"), of(|run| run.peak_mib), "most resident at once");
+        }
+    }
+    report.print(json);
+    let (requests, rounds) = (runs.iter().flatten().map(|run| run.requests).sum::<usize>(), runs[0].len());
+    let [alone, ours, podman] = p99;
+    eprintln!(
+        "manners: p99 {alone:.1} ms alone, {ours:.1} ms during our update, {podman:.1} ms during podman's; \
+         {rounds} rounds, {requests} requests, all answered"
+    );
+}
