@@ -16,6 +16,8 @@ use crate::{interrupt, setup};
 const DEVICE: &str = "booted";
 /// For everything that takes a second or two on a quiet machine.
 pub const PATIENCE: Duration = Duration::from_secs(60);
+/// Seconds that services have to become healthy; short, for whoever watches wants to see the end.
+const HEALTH_S: u64 = 30;
 /// Between two looks at the board; each starts a program there.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -129,8 +131,19 @@ impl Bench {
 
     /// Has the board run these services, and waits until they are confirmed.
     pub fn deploy(&mut self, generation: u64, services: Value) -> io::Result<()> {
+        self.send(generation, services, HEALTH_S)?;
+        self.until_confirmed(generation)
+    }
+
+    /// Tells the board to run these services, which have so many seconds to become healthy.
+    pub fn send(&mut self, generation: u64, services: Value, health_s: u64) -> io::Result<()> {
         let projects = json!({"site": {"services": services}});
-        self.operator.send(&Desired { device: DEVICE, generation, projects }.envelope())?;
+        let desired = Desired { device: DEVICE, generation, projects };
+        self.operator.send(&desired.envelope_under(&json!({"health": health_s, "soak": 1}))).map(drop)
+    }
+
+    /// Waits until the board reports that it is done with a generation, and well.
+    pub fn until_confirmed(&mut self, generation: u64) -> io::Result<()> {
         self.watch.until(&format!("end of generation {generation}"), PATIENCE, |said| {
             let state = &said.payload;
             let ours = said.kind == "state" && state["desired"]["gen"] == generation;

@@ -35,7 +35,7 @@ fn install(bench: &mut Bench) -> io::Result<String> {
     let pid = ready(bench)?;
     is_of(bench, &pid, "old")?;
     same("enabled", &bench.property(AGENT, "UnitFileState")?, &"enabled".to_owned())?;
-    deploy(bench, 2)?;
+    deploy(bench, 3)?;
     Ok(format!("agent {pid}, {WEB} confirmed; {}", said.lines().next().unwrap_or_default()))
 }
 

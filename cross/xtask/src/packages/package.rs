@@ -6,9 +6,10 @@ use super::{AGENT, EXE, KIT, Proof, gone, is_of, ready};
 use crate::booted::bench::{Bench, same, unit};
 
 /// In this order, each on what the one before left.
-pub const ALL: [(&str, Proof); 6] = [
+pub const ALL: [(&str, Proof); 7] = [
     ("dpkg installs it, and the agent takes a document", install),
     ("an upgrade restarts the agent alone", upgrade),
+    ("an upgrade in the middle of a trial ends it well, with the same process", midway),
     ("what the administrator switched off stays off over an upgrade", disabled),
     ("removing it ends what it ran, and keeps data and configuration", remove),
     ("installed again, it starts what ran before", again),
@@ -62,6 +63,34 @@ fn upgrade(bench: &mut Bench) -> io::Result<String> {
     bench.until_workload(WEB, "running")?;
     Ok(format!(
         "process {} of the workload and its shim {shim} before and after; agent {old}, then {new}",
+        before.0
+    ))
+}
+
+fn midway(bench: &mut Bench) -> io::Result<String> {
+    // Its check passes once somebody says so.
+    let check = serde_json::json!({"test": ["CMD-SHELL", "test -e /ready"], "interval": "1s", "start_period": "300s"});
+    let image = bench.image("slow", SCRIPT)?;
+    let web = serde_json::json!({"image": image, "restart": "always", "healthcheck": check});
+    bench.send(2, serde_json::json!({"web": web}), 600)?;
+    let settled = ["sh", "-c", "coracle health --settled; test $? = 75"];
+    bench.until("trial", || {
+        Ok(bench.run(&settled).is_ok_and(|said| said.contains("generation 2 is on trial")).then_some(()))
+    })?;
+    let before = bench.until_workload(WEB, "running").and_then(|_| bench.process(WEB))?;
+    let old = ready(bench)?;
+    dpkg(bench, &["--install", &package("old")])?;
+    let new = ready(bench)?;
+    same("process of the candidate", &bench.process(WEB)?, &before)?;
+    bench.run(&["coracle", "exec", WEB, "sh", "-c", "echo > /ready"])?;
+    bench.until_confirmed(2)?;
+    same("process of the candidate", &bench.process(WEB)?, &before)?;
+    let said = bench.run(&["coracle", "health", "--wait", "30"])?;
+    same("what an updater of the image hears", &said.trim(), &"well")?;
+    dpkg(bench, &["--install", &package("new")])?;
+    ready(bench)?;
+    Ok(format!(
+        "generation 2 on trial under agent {old}, confirmed by {new}; process {} throughout",
         before.0
     ))
 }
