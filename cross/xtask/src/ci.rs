@@ -5,7 +5,8 @@ use std::process::Command;
 use std::time::Instant;
 
 use crate::{
-    booted, build, deny, fuzz, links, packages, powercut, repair, sbom, setup, sim, size, tidy, units, yocto,
+    boards, booted, build, deny, fuzz, links, packages, powercut, repair, sbom, setup, sim, size, tidy,
+    units, yocto,
 };
 
 type Step = (&'static str, fn() -> io::Result<()>);
@@ -28,6 +29,7 @@ const STEPS: &[Step] = &[
     ("size", || size::command(&[])),
     ("systemd", || booted::command(&[])),
     ("packages", || packages::command(&[])),
+    ("board", || boards::command(&["--only", "amd64"].map(String::from))),
     ("powercut", || powercut::command(&powercut::SHORT.map(String::from))),
     ("crash", || own(&["crash", "--short"])),
     ("links", || links::command(&["--short".to_owned()])),

@@ -6,6 +6,8 @@ mod acl;
 mod attacks;
 mod badupdate;
 mod bench;
+mod board;
+mod boards;
 mod booted;
 mod broker;
 mod build;
@@ -63,6 +65,16 @@ const COMMANDS: &[Command] = &[
         "powercut",
         "cut the power of boards at every state they report; --cuts N, --seed S, --board NAME",
         powercut::command,
+    ),
+    (
+        "board",
+        "a whole board under qemu: up NAME, down NAME, console NAME; NAME is arm, arm64 or amd64",
+        board::command,
+    ),
+    (
+        "boards",
+        "boards of three architectures follow one signed document, go back, and lose their power; --only NAME,NAME, --packages DIR",
+        boards::command,
     ),
     (
         "badupdate",

@@ -5,9 +5,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use coracle_test_support::boards::tree;
 use coracle_test_support::emulated::kernel;
 use coracle_test_support::images::{Arch, busybox::busybox};
-use coracle_test_support::nspawn::tree;
 use coracle_test_support::process::run;
 use coracle_test_support::scratch::cache;
 use nix::unistd::geteuid;
@@ -54,17 +54,26 @@ const BOARDS: &[Need] = &[
     need("qemu-system-x86_64", "qemu-system-x86", "a machine whose power can be cut"),
     need("dmsetup", "dmsetup", "notes every write of a board's disk"),
     need("cpio", "cpio", "packs the board's root"),
+    need("depmod", "kmod", "finds out which kernel modules need which"),
     need("strip", "binutils", "makes it small"),
     need("eatmydata", "eatmydata", "a board that lies about what is durable, to see that it is found out"),
 ];
 
 /// What boards with systemd are made of.
 const SYSTEMD: &[Need] = &[
-    need("debootstrap", "debootstrap", "makes the tree that a board boots"),
+    need("mmdebstrap", "mmdebstrap", "makes the tree that a board boots"),
+    need("arch-test", "arch-test", "tells it what can be run"),
     need("systemd-nspawn", "systemd-container", "boots it"),
     need("nsenter", "util-linux", "runs commands on it"),
     need("strip", "binutils", "makes the agent small"),
 ];
+
+/// What boards of the arm architectures run on.
+const ARM: &[Need] = &[need(
+    "qemu-system-arm",
+    "qemu-system-arm",
+    "the machines of arm and arm64 boards, and what loses their power",
+)];
 
 /// What checks the files for an init system.
 const UNITS: &[Need] = &[need("systemd-analyze", "systemd", "verifies the units")];
@@ -106,14 +115,30 @@ pub fn for_tests() -> io::Result<()> {
 pub fn for_boards() -> io::Result<()> {
     for_tests()?;
     install(BOARDS)?;
-    kernel().map(drop)
+    kernel(Arch::Amd64).map(drop)
 }
 
 /// What boards with systemd need.
 pub fn for_systemd() -> io::Result<()> {
     for_tests()?;
     install(SYSTEMD)?;
-    tree().map(drop)
+    tree(Arch::Amd64).map(drop)
+}
+
+/// What whole boards of these architectures are made of and run by. Where there is none of an architecture's in the
+/// cache yet, its tree takes minutes.
+pub fn for_debian(archs: &[Arch]) -> io::Result<()> {
+    for_tests()?;
+    install(BOARDS)?;
+    install(SYSTEMD)?;
+    if archs.iter().any(|arch| *arch != Arch::Amd64) {
+        install(ARM)?;
+    }
+    for arch in archs {
+        kernel(*arch)?;
+        tree(*arch)?;
+    }
+    Ok(())
 }
 
 /// What checks the units.

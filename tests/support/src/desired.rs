@@ -25,11 +25,21 @@ impl Desired<'_> {
 
     /// The same under another policy.
     pub fn envelope_under(&self, policy: &Value) -> String {
+        json!({
+            "payloadType": "application/vnd.coracle.desired.v1+json",
+            "payload": STANDARD.encode(self.document(&format!("d/{}", self.device), policy)),
+            "signatures": [],
+        })
+        .to_string()
+    }
+
+    /// The document alone, for any scope.
+    pub fn document(&self, scope: &str, policy: &Value) -> String {
         let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
         let document = json!({
             "schema": "desired/v1",
             "id": format!("{}-{}", self.device, self.generation),
-            "scope": format!("d/{}", self.device),
+            "scope": scope,
             "gen": self.generation,
             "rev": 0,
             "iat": now,
@@ -37,12 +47,7 @@ impl Desired<'_> {
             "policy": policy,
             "projects": self.projects,
         });
-        json!({
-            "payloadType": "application/vnd.coracle.desired.v1+json",
-            "payload": STANDARD.encode(document.to_string()),
-            "signatures": [],
-        })
-        .to_string()
+        document.to_string()
     }
 }
 

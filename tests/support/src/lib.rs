@@ -7,6 +7,7 @@ pub mod acceptor;
 pub mod agent;
 #[cfg(feature = "protocols")]
 pub mod archive;
+pub mod boards;
 #[cfg(feature = "protocols")]
 pub mod broker;
 pub mod caller;
@@ -17,6 +18,7 @@ pub mod desired;
 pub mod disk_log;
 pub mod emulated;
 pub mod faults;
+pub mod foreign;
 pub mod images;
 pub mod measure;
 pub mod nspawn;

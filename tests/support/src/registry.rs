@@ -135,14 +135,15 @@ fn configuration(dir: &Path, port: u16, asks: Asks) -> String {
     text
 }
 
-/// Writes `ca.crt`, `ca.key`, `server.crt` and `server.key` for 127.0.0.1 and localhost into `dir`.
+/// Writes `ca.crt`, `ca.key`, `server.crt` and `server.key` into `dir`, for 127.0.0.1, localhost and what this machine's
+/// loopback is called in a machine under qemu.
 pub fn certificate(dir: &Path) -> io::Result<()> {
     let script = "
         openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj '/CN=Coracle test CA' \
           -addext basicConstraints=critical,CA:TRUE -addext keyUsage=keyCertSign,cRLSign -keyout ca.key -out ca.crt
         openssl req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost \
           -keyout server.key -out server.csr
-        printf 'subjectAltName=IP:127.0.0.1,DNS:localhost\\nbasicConstraints=CA:FALSE\\nextendedKeyUsage=serverAuth\\n' \
+        printf 'subjectAltName=IP:127.0.0.1,IP:10.0.2.2,DNS:localhost\\nbasicConstraints=CA:FALSE\\nextendedKeyUsage=serverAuth\\n' \
           > server.ext
         openssl x509 -req -in server.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days 30 -extfile server.ext \
           -out server.crt";

@@ -84,7 +84,6 @@ pub fn command(given: &[String]) -> io::Result<()> {
     Ok(())
 }
 
-#[allow(dead_code, reason = "for the boards that are installed from it")]
 /// Builds a target and makes its Debian package; hands back where it is.
 pub fn deb(triple: &str) -> io::Result<PathBuf> {
     let arch = target::of(triple)?

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use coracle_test_support::emulated::{self, Boot, Clock, HOST, Kernel, Syncs, Writes, disk, kernel, pack};
+use coracle_test_support::images::Arch;
 use coracle_test_support::nspawn::{self, Network};
 
 use crate::setup;
@@ -60,7 +61,7 @@ impl Hardware {
         let agent = setup::agent()?;
         match kind {
             Kind::Emulated(syncs) => {
-                let (kernel, ramdisk) = (kernel()?, dir.join("ramdisk"));
+                let (kernel, ramdisk) = (kernel(Arch::Amd64)?, dir.join("ramdisk"));
                 pack(&kernel, &agent, config, syncs, &ramdisk)?;
                 let disk = disk(dir.join(STATE_DISK), DISK_MIB)?;
                 Ok(Self::Emulated { kernel, ramdisk, disk, machine: None })

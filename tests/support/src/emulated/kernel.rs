@@ -1,4 +1,4 @@
-//! Debian's kernel for virtual machines, fetched once and kept in the cache.
+//! Debian's kernels for virtual machines, fetched once and kept in the cache.
 
 use std::fs::{self, File};
 use std::io;
@@ -7,78 +7,116 @@ use std::process::Command;
 
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::debian::{self, Apt};
+use crate::debian::Apt;
+use crate::images::Arch;
 use crate::process::run;
 use crate::scratch::{TempDir, cache};
 
-/// The package that names the newest such kernel.
-const NEWEST: &str = "linux-image-cloud-amd64";
-/// What the board's disks, network and overlays need, each after what it needs itself.
-const MODULES: [&str; 12] = [
-    "failover",
-    "net_failover",
-    "virtio_ring",
-    "virtio",
-    "virtio_pci_modern_dev",
-    "virtio_pci_legacy_dev",
-    "virtio_pci",
-    "virtio_blk",
-    "virtio_net",
-    "dm-mod",
-    "dm-log-writes",
-    "overlay",
-];
+/// Counts the forms of what is kept: another one is made anew.
+const NAME: &str = "kernel-2";
+/// Unpacks a kernel's package, `$1`, into `$2`, but for drivers of hardware that no virtual machine has, and indexes
+/// its modules.
+const UNPACK: &str = r#"
+dpkg-deb --fsys-tarfile "$1" | tar -x -C "$2" --exclude '*/drivers/gpu' --exclude '*/drivers/media' \
+    --exclude '*/drivers/iio' --exclude '*/drivers/net/wireless' --exclude '*/drivers/net/ethernet' \
+    --exclude '*/sound' ./boot ./lib
+mv "$2"/boot/vmlinuz-* "$2/vmlinuz"
+rm -r "$2/boot"
+depmod -b "$2" "$(ls "$2/lib/modules")"
+"#;
 
-/// A kernel and the modules to load, in order.
+/// A kernel and its modules.
 #[derive(Debug, Clone)]
 pub struct Kernel {
+    /// Whose it is.
+    pub arch: Arch,
     /// The bootable image.
     pub image: PathBuf,
-    /// Module files.
-    pub modules: Vec<PathBuf>,
+    /// The folder that has its modules in `lib/modules`.
+    pub home: PathBuf,
+    /// Its name there.
+    pub version: String,
 }
 
-/// The kernel, from the cache or from Debian.
-pub fn kernel() -> io::Result<Kernel> {
-    let cache = cache();
-    let lock = File::options().create(true).append(true).open(cache.join("kernel.lock"))?;
-    let _only_one = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, e)| io::Error::from(e))?;
-    let home = cache.join("kernel-amd64");
-    if !home.exists() {
-        fetch(&home)?;
+impl Kernel {
+    /// The files of `modules` and of all that they need, in the order in which they have to be loaded.
+    pub fn modules(&self, modules: &[&str]) -> io::Result<Vec<PathBuf>> {
+        let mut files = Vec::new();
+        for module in modules {
+            let mut ask = Command::new("modprobe");
+            ask.arg("-d").arg(&self.home).args(["-S", &self.version, "--show-depends", module]);
+            for line in run(&mut ask)?.lines() {
+                // What is in the kernel itself is shown as "builtin NAME".
+                let Some(path) = line.strip_prefix("insmod ") else { continue };
+                let path = PathBuf::from(path.trim());
+                if !files.contains(&path) {
+                    files.push(path);
+                }
+            }
+        }
+        Ok(files)
     }
-    let modules = MODULES.map(|name| home.join(format!("{name}.ko"))).to_vec();
-    Ok(Kernel { image: home.join("vmlinuz"), modules })
 }
 
-fn fetch(home: &Path) -> io::Result<()> {
-    let apt = Apt::new(&["amd64"])?;
-    let [newest] = &apt.download(&[NEWEST])?[..] else { return Err(io::Error::other("no kernel package")) };
-    let depends = run(Command::new("dpkg-deb").arg("-f").arg(newest).arg("Depends"))?;
-    let name = depends.split_whitespace().next().unwrap_or_default();
-    let packages = apt.download(&[name])?;
-    let package = packages.iter().find(|package| *package != newest);
-    let package = package.ok_or_else(|| io::Error::other(format!("{NEWEST} names no kernel: {depends}")))?;
-    let tree = TempDir::new("kernel");
-    debian::unpack(package, &tree)?;
+/// The package that names the newest kernel of an architecture.
+fn newest(arch: Arch) -> &'static str {
+    match arch {
+        Arch::Amd64 => "linux-image-cloud-amd64",
+        Arch::Arm64 => "linux-image-cloud-arm64",
+        Arch::ArmV7 => "linux-image-armmp",
+    }
+}
+
+/// The kernel of an architecture, from the cache or from Debian.
+pub fn kernel(arch: Arch) -> io::Result<Kernel> {
+    let (cache, name) = (cache(), format!("{NAME}-{}", arch.debian()));
+    let lock = File::options().create(true).append(true).open(cache.join(format!("{name}.lock")))?;
+    let _only_one = Flock::lock(lock, FlockArg::LockExclusive).map_err(|(_, e)| io::Error::from(e))?;
+    let home = cache.join(name);
+    if !home.exists() {
+        fetch(arch, &home)?;
+    }
+    let mut versions = fs::read_dir(home.join("lib/modules"))?;
+    let version = versions.next().ok_or_else(|| io::Error::other("a kernel without modules"))??.file_name();
+    Ok(Kernel { arch, image: home.join("vmlinuz"), version: version.to_string_lossy().into_owned(), home })
+}
+
+fn fetch(arch: Arch, home: &Path) -> io::Result<()> {
+    let (apt, newest) = (Apt::new(&[arch.debian()])?, newest(arch));
+    let name = |name: &str| format!("{name}:{}", arch.debian());
+    let [named] = &apt.download(&[&name(newest)])?[..] else {
+        return Err(io::Error::other("no kernel package"));
+    };
+    let depends = run(Command::new("dpkg-deb").arg("-f").arg(named).arg("Depends"))?;
+    let wanted = depends.split_whitespace().next().unwrap_or_default();
+    let packages = apt.download(&[&name(wanted)])?;
+    let package = packages.iter().find(|package| *package != named);
+    let package = package.ok_or_else(|| io::Error::other(format!("{newest} names no kernel: {depends}")))?;
     // Whole or not at all: another run may look at the cache at any time.
     let partial = home.with_extension("partial");
     if partial.exists() {
         fs::remove_dir_all(&partial)?;
     }
     fs::create_dir(&partial)?;
-    let files =
-        run(Command::new("find").arg(tree.path()).args(["-name", "*.ko", "-o", "-name", "vmlinuz-*"]))?;
-    let file = |wanted: &str| {
-        let found = files.lines().map(Path::new).find(|path| {
-            let name = path.file_name().unwrap_or_default().to_string_lossy();
-            name == format!("{wanted}.ko") || name.starts_with(&format!("{wanted}-"))
-        });
-        found.ok_or_else(|| io::Error::other(format!("{name} has no {wanted}")))
-    };
-    fs::copy(file("vmlinuz")?, partial.join("vmlinuz"))?;
-    for module in MODULES {
-        fs::copy(file(module)?, partial.join(format!("{module}.ko")))?;
-    }
+    run(Command::new("sh").args(["-ec", UNPACK, "sh"]).arg(package).arg(&partial))?;
     fs::rename(partial, home)
+}
+
+/// Puts `modules` and what they need into the root of a ramdisk: their files into `lib/modules`, and their names into
+/// `etc/modules`, in order.
+pub fn add_modules(kernel: &Kernel, modules: &[&str], root: &Path) -> io::Result<()> {
+    let mut names = String::new();
+    fs::create_dir_all(root.join("lib/modules"))?;
+    for module in kernel.modules(modules)? {
+        let name = module.file_name().unwrap_or_default();
+        fs::copy(&module, root.join("lib/modules").join(name))?;
+        names += &format!("{}\n", name.to_string_lossy());
+    }
+    fs::write(root.join("etc/modules"), names)
+}
+
+/// Packs the root of a ramdisk to the archive `to`, as the kernel wants it.
+pub fn archive(root: &TempDir, to: &Path) -> io::Result<()> {
+    let pack = "cd \"$1\" && find . | cpio --quiet -o -H newc | gzip -1 > \"$2\"";
+    run(Command::new("sh").args(["-ec", pack, "sh"]).arg(root.path()).arg(to)).map(drop)
 }

@@ -7,6 +7,8 @@ use std::process::Command;
 use std::time::{Duration, Instant};
 
 use super::kernel::Kernel;
+use super::qemu::qemu;
+use crate::images::Arch;
 use crate::process::{Running, run};
 
 /// The address at which the machine reaches this machine's loopback.
@@ -90,15 +92,8 @@ impl Machine {
     }
 
     fn start(boot: &Boot<'_>) -> io::Result<Self> {
-        let mut command = Command::new("qemu-system-x86_64");
-        command
-            .args(["-accel", "tcg", "-smp", "1", "-cpu", "max", "-M", "q35", "-nographic"])
-            .args(["-no-reboot", "-m", &MEMORY_MIB.to_string(), "-kernel"])
-            .arg(&boot.kernel.image)
-            .arg("-initrd")
-            .arg(boot.ramdisk)
-            .args(["-append", "console=ttyS0 quiet panic=-1"])
-            .args(["-drive", &drive(boot.state)]);
+        let mut command = qemu(Arch::Amd64, MEMORY_MIB, &boot.kernel.image, boot.ramdisk, "quiet");
+        command.args(["-smp", "1", "-nographic", "-drive", &drive(boot.state)]);
         if let Writes::Noted(log) = boot.writes {
             command.args(["-drive", &drive(log)]);
         }

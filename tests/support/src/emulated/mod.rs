@@ -11,8 +11,10 @@
 
 mod kernel;
 mod machine;
+mod qemu;
 mod ramdisk;
 
-pub use kernel::{Kernel, kernel};
+pub use kernel::{Kernel, add_modules, archive, kernel};
 pub use machine::{Boot, Clock, HOST, Machine, Writes, disk};
+pub use qemu::{console, qemu};
 pub use ramdisk::{Syncs, pack};

@@ -7,7 +7,7 @@ use std::os::unix::fs::{PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::kernel::Kernel;
+use super::kernel::{Kernel, add_modules, archive};
 use crate::images::{Arch, busybox::busybox};
 use crate::process::run;
 use crate::scratch::TempDir;
@@ -16,6 +16,8 @@ const INIT: &str = include_str!("init.sh");
 /// What `init.sh` uses of busybox.
 const APPLETS: [&str; 12] =
     ["sh", "mount", "mkdir", "cp", "switch_root", "cat", "cut", "insmod", "ip", "sleep", "echo", "ls"];
+/// What the board's disks, network and overlays need.
+const MODULES: [&str; 6] = ["virtio_pci", "virtio_blk", "virtio_net", "dm-mod", "dm-log-writes", "overlay"];
 /// What the board has of this machine's programs, besides the agent.
 const PROGRAMS: [&str; 2] = ["crun", "dmsetup"];
 
@@ -35,20 +37,14 @@ pub enum Syncs {
 /// dynamically where its syncs are ignored.
 pub fn pack(kernel: &Kernel, exe: &Path, config: &str, syncs: Syncs, to: &Path) -> io::Result<()> {
     let root = TempDir::new("ramdisk");
-    for folder in ["bin", "etc/coracle", "lib/modules", "lib64", "usr/bin"] {
+    for folder in ["bin", "etc/coracle", "lib64", "usr/bin"] {
         fs::create_dir_all(root.join(folder))?;
     }
     fs::copy(busybox(Arch::Amd64)?, root.join("bin/busybox"))?;
     for applet in APPLETS {
         symlink("busybox", root.join("bin").join(applet))?;
     }
-    let mut modules = String::new();
-    for module in &kernel.modules {
-        let name = module.file_name().unwrap_or_default();
-        fs::copy(module, root.join("lib/modules").join(name))?;
-        modules += &format!("{}\n", name.to_string_lossy());
-    }
-    fs::write(root.join("etc/modules"), modules)?;
+    add_modules(kernel, &MODULES, &root)?;
     fs::write(root.join("etc/coracle/config.toml"), config)?;
     fs::write(root.join("init"), INIT)?;
     fs::set_permissions(root.join("init"), fs::Permissions::from_mode(0o755))?;
@@ -72,8 +68,7 @@ pub fn pack(kernel: &Kernel, exe: &Path, config: &str, syncs: Syncs, to: &Path) 
         fs::create_dir_all(place.parent().unwrap_or(&root))?;
         fs::copy(&library, place)?;
     }
-    let pack = "cd \"$1\" && find . | cpio --quiet -o -H newc | gzip -1 > \"$2\"";
-    run(Command::new("sh").args(["-ec", pack, "sh"]).arg(root.path()).arg(to)).map(drop)
+    archive(&root, to)
 }
 
 /// The libraries of a program, by the path under which it looks for them; none where it is static.

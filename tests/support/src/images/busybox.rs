@@ -47,7 +47,8 @@ impl Arch {
         format!("linux/{}{variant}", self.oci())
     }
 
-    fn debian(self) -> &'static str {
+    /// As Debian names it.
+    pub fn debian(self) -> &'static str {
         match self {
             Self::Amd64 => "amd64",
             Self::Arm64 => "arm64",

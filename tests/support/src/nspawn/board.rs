@@ -8,8 +8,9 @@ use std::process::Command;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use super::tree::tree;
+use crate::boards::tree;
 use crate::emulated::disk;
+use crate::images::Arch;
 use crate::process::{Running, run};
 use crate::scratch::TempDir;
 
@@ -73,7 +74,7 @@ impl Board {
 
     /// A board with a configuration and nothing else of the agent's: it is to be installed there.
     pub fn bare(config: &str) -> io::Result<Self> {
-        let board = Self { tree: tree()?, dir: TempDir::new("nspawn") };
+        let board = Self { tree: tree(Arch::Amd64)?, dir: TempDir::new("nspawn") };
         for folder in ["root", "files/usr/bin", "files/var/lib/coracle", "files/etc/coracle"] {
             fs::create_dir_all(board.dir.join(folder))?;
         }

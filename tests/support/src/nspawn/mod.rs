@@ -13,7 +13,5 @@
 //! ```
 
 mod board;
-mod tree;
 
 pub use board::{Board, Machine, Network};
-pub use tree::tree;
