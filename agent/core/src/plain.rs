@@ -12,7 +12,8 @@ pub(crate) fn complaint(error: &impl Display) -> String {
 
 /// At most `chars` characters of `text`; an ellipsis says that there was more. What would move a cursor, begin another
 /// line or turn the direction of writing is escaped.
-pub(crate) fn plain(text: &str, chars: usize) -> String {
+#[must_use]
+pub fn plain(text: &str, chars: usize) -> String {
     let mut out = String::with_capacity(text.len().min(chars));
     let mut count = 0;
     let mut shown = text.chars().flat_map(|c| {

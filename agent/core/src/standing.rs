@@ -11,6 +11,8 @@ use crate::rollout::{Rollout, State};
 pub enum Link {
     /// There is none to hear it.
     NoBroker,
+    /// The board is not provisioned with what it needs to reach it.
+    Unprovisioned,
     /// Not at the moment.
     Down,
     /// It does.
@@ -64,6 +66,7 @@ impl fmt::Display for Standing<'_> {
         match self.link {
             Link::Up | Link::NoBroker => Ok(()),
             Link::Down => f.write_str("; not connected to the broker"),
+            Link::Unprovisioned => f.write_str("; waits for its provisioning"),
         }
     }
 }
@@ -115,6 +118,8 @@ mod tests {
     #[test]
     fn the_line_tells_what_is_good_and_what_is_under_way() {
         check(None, State::Idle, Link::NoBroker, "nothing was deployed yet");
+        let waits = "nothing was deployed yet; waits for its provisioning";
+        check(None, State::Idle, Link::Unprovisioned, waits);
         let succeeded = State::Succeeded { generation: generation(7) };
         check(Some(7), succeeded, Link::Up, "generation 7 is good");
         let reasons = vec![Reason::Hold, Reason::Disk(5)];

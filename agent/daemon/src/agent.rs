@@ -2,6 +2,7 @@
 
 use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use coracle_host::channel::{Channel, ChannelHandle};
@@ -24,25 +25,28 @@ use crate::events;
 use crate::exit::{Exit, Failure, chain};
 use crate::room::{self, Keeper};
 use crate::scrub::Scrubber;
-use crate::{local, restarts, saved, trust};
+use crate::{local, provisioning, restarts, saved, trust};
 
 /// Answers of workers that may wait for the loop.
 const ANSWERS: usize = 8;
 /// Bundles hold environments, and these hold secrets.
 const RUN_DIR_MODE: u32 = 0o700;
 
-/// Runs the agent until it is asked to end.
-pub(crate) fn agent(settings: Settings) -> Result<Exit, Failure> {
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_ansi(false)
-        .with_target(false)
-        .with_max_level(tracing::Level::INFO)
-        .init();
-    context::run(run(settings))
+/// Runs the agent until it is asked to end; `config` is where its settings are from, if not from the usual files.
+pub(crate) fn agent(mut settings: Settings, config: Option<&Path>) -> Result<Exit, Failure> {
+    events::start();
+    if settings.unsteady {
+        events::unsteady(settings.device_id.as_str());
+    }
+    if let Some(why) = &settings.waits {
+        events::waits(why);
+        // Everything else goes on without it.
+        settings.broker = None;
+    }
+    context::run(run(settings, config.map(Path::to_owned)))
 }
 
-async fn run(settings: Settings) -> Result<Exit, Failure> {
+async fn run(settings: Settings, config: Option<PathBuf>) -> Result<Exit, Failure> {
     context::frees_workloads(&context::supervisor(&settings)?, &settings)?;
     let store = context::store(&settings)?;
     let _only_agent = only_agent(&store)?;
@@ -62,11 +66,7 @@ async fn run(settings: Settings) -> Result<Exit, Failure> {
         events::lacking("leftovers of an earlier run were not removed", &chain(&error));
     }
     if let Some((aside, error)) = &opened.damaged {
-        let why = format!("{error}; it was put aside as {}", aside.display());
-        events::lacking(
-            "starting without a journal: what runs goes on, the next document is taken anew",
-            &why,
-        );
+        events::no_journal(&format!("{error}; it was put aside as {}", aside.display()));
     }
     if settings.trust == Trust::Signed {
         // Certificates are judged by no earlier time than that of the newest document that was believed.
@@ -97,7 +97,7 @@ async fn run(settings: Settings) -> Result<Exit, Failure> {
     let runtime = runtime(&settings);
     let believed = trust::load(&settings);
     if let Some(trouble) = &believed.trouble {
-        events::lacking("a document that replaced keys does not hold, and is left out", trouble);
+        events::keys_unusable(trouble);
     }
     if let Err(error) = believed.remember(&settings.state_dir) {
         events::lacking("the counter of the image's keys was not written down", &error.to_string());
@@ -116,6 +116,7 @@ async fn run(settings: Settings) -> Result<Exit, Failure> {
     let (scrubber, news) = Scrubber::start(&settings, Arc::clone(&images), units.clone());
     let workers = Workers::new(images, units, answer, outbox.watch());
     let (turns, said) = Turns::start(fleet_lock(&settings));
+    let end = ended(settings.broker.is_some(), config)?;
     let (clock, heartbeat) = (Clock::start(), Heartbeat::from_environment());
     let (_socket, console) = console(&settings).unzip();
     let platforms = board.platforms;
@@ -132,7 +133,7 @@ async fn run(settings: Settings) -> Result<Exit, Failure> {
         console,
         scrubber,
     };
-    Engine::new(parts, opened).run(channel, answers, Beside { said, news }, asked_to_end()?).await;
+    Engine::new(parts, opened).run(channel, answers, Beside { said, news }, end).await;
     events::ended();
     Ok(Exit::Done)
 }
@@ -169,7 +170,7 @@ fn runtime(settings: &Settings) -> String {
     match probe(&settings.runtime.path) {
         Ok(found) => format!("{} {}", found.name, found.version),
         Err(error) => {
-            events::lacking("no workload can be started: there is no usable runtime", &chain(&error));
+            events::no_runtime(&chain(&error));
             "none".to_owned()
         }
     }
@@ -191,6 +192,18 @@ fn on_hang_up(channel: Option<&ChannelHandle>) -> Result<(), Failure> {
 
 fn listen(kind: SignalKind) -> Result<Signal, Failure> {
     signal(kind).map_err(|error| Failure::unexpected(format!("failed to listen for signals: {error}")))
+}
+
+/// Ready when the agent is to end: somebody asks for it, or a board without a broker was provisioned with one. Whoever
+/// started the agent starts it again then.
+fn ended(broker: bool, config: Option<PathBuf>) -> Result<impl Future<Output = ()>, Failure> {
+    let asked = asked_to_end()?;
+    Ok(async move {
+        tokio::select! {
+            () = asked => {}
+            () = provisioning::provisioned(config), if !broker => events::provisioned(),
+        }
+    })
 }
 
 /// Ready when somebody asks the agent to end.

@@ -1,4 +1,8 @@
-//! The agent's log: one line at the moment of a decision, with its facts as fields. A quiet board writes nothing.
+//! The agent's log: one line at the moment of a decision, with its kind and its facts as fields. A quiet board writes
+//! nothing.
+
+mod kinds;
+mod log;
 
 use std::path::Path;
 use std::time::Duration;
@@ -13,27 +17,60 @@ use coracle_core::trust::image::Rules;
 use coracle_host::store::{Collected, StoreError};
 use tracing::{error, info, warn};
 
+pub(crate) use self::log::{ends_early, start};
+
 use crate::engine::JournalError;
 use crate::exit::chain;
 
 /// The agent has started.
 pub(crate) fn started(device: &str, platforms: &str, broker: &str) {
-    info!(version = env!("CARGO_PKG_VERSION"), device, platforms, broker, "agent started");
+    info!(target: kinds::STARTED, version = env!("CARGO_PKG_VERSION"), device, platforms, broker, "agent started");
 }
 
 /// The agent ends; workloads go on.
 pub(crate) fn ended() {
-    info!("agent stopped; workloads go on running");
+    info!(target: kinds::ENDED, "agent stopped; workloads go on running");
 }
 
 /// Something the board lacks, which the agent does without.
 pub(crate) fn lacking(what: &str, why: &str) {
-    warn!(why, "{what}");
+    warn!(target: kinds::LACKING, why, "{what}");
+}
+
+/// There is nothing to run containers with.
+pub(crate) fn no_runtime(why: &str) {
+    warn!(target: kinds::NO_RUNTIME, why, "no workload can be started: there is no usable runtime");
+}
+
+/// The record of the rollout cannot be read.
+pub(crate) fn no_journal(why: &str) {
+    warn!(
+        target: kinds::NO_JOURNAL,
+        why, "starting without a journal: what runs goes on, the next document is taken anew"
+    );
+}
+
+/// The board is not provisioned yet.
+pub(crate) fn waits(why: &str) {
+    warn!(target: kinds::WAITS, why, "this board waits for its provisioning; what runs goes on");
+}
+
+/// What was waited for is there.
+pub(crate) fn provisioned() {
+    info!(target: kinds::PROVISIONED, "this board is provisioned: the agent ends, to be started again with what is new");
+}
+
+/// The board's name is made of what may be gone after a boot.
+pub(crate) fn unsteady(device: &str) {
+    warn!(
+        target: kinds::UNSTEADY,
+        device, "/etc/machine-id lies in memory: after a boot, this board may have another device id"
+    );
 }
 
 /// A layer that an earlier attempt had begun was of no use.
 pub(crate) fn begun_anew(layer: &Digest, why: &StoreError) {
-    warn!(layer = %layer, why = %chain(why), "a layer is fetched from its start");
+    warn!(target: kinds::BEGUN_ANEW, layer = %layer, why = %chain(why), "a layer is fetched from its start");
 }
 
 /// Images come slower, for what runs on the board needs it.
@@ -45,23 +82,28 @@ pub(crate) fn slowed(resource: &str) {
 pub(crate) fn collected(collected: &Collected) {
     let Collected { images, layers, bytes, .. } = *collected;
     if (images, layers, bytes) != (0, 0, 0) {
-        info!(images, layers, bytes, "removed what nothing needs, to make room");
+        info!(target: kinds::COLLECTED, images, layers, bytes, "removed what nothing needs, to make room");
     }
+}
+
+/// Room was needed, and none could be made.
+pub(crate) fn not_collected(why: &str) {
+    warn!(target: kinds::NOT_COLLECTED, why, "nothing was removed from the full disk");
 }
 
 /// The connection to the broker stands.
 pub(crate) fn connected(broker: &str) {
-    info!(broker, "connected to the broker");
+    info!(target: kinds::CONNECTED, broker, "connected to the broker");
 }
 
 /// The files of credentials changed.
 pub(crate) fn renewing() {
-    info!("credentials for the broker were renewed: connecting with them");
+    info!(target: kinds::RENEWED, "credentials for the broker were renewed: connecting with them");
 }
 
 /// The broker takes nothing on a topic.
 pub(crate) fn not_taken(topic: &str, reason: &str) {
-    warn!(
+    warn!(target: kinds::NOT_TAKEN,
         topic,
         reason,
         "the broker does not take what this board says there: its access list must let the board write"
@@ -72,25 +114,25 @@ pub(crate) fn not_taken(topic: &str, reason: &str) {
 pub(crate) fn disconnected(loss: Loss, reason: &str, retry_in: Duration) {
     let retry_in_s = retry_in.as_secs();
     if loss.is_alarm() {
-        error!(
+        error!(target: kinds::TURNED_AWAY,
             reason,
             retry_in_s, "the broker turned this board away: somebody must look at its id or credentials"
         );
     } else {
-        warn!(reason, retry_in_s, "not connected to the broker");
+        warn!(target: kinds::DISCONNECTED, reason, retry_in_s, "not connected to the broker");
     }
 }
 
 /// A document was accepted.
 pub(crate) fn accepted(target: &Target) {
     let generation = &target.generation;
-    info!(id = generation.id, scope = generation.scope, gen = generation.number, rev = generation.rev, "document accepted");
+    info!(target: kinds::ACCEPTED, id = generation.id, scope = generation.scope, gen = generation.number, rev = generation.rev, "document accepted");
 }
 
 /// A document was refused.
 pub(crate) fn refused(from: &str, fault: &Fault) {
     if fault.code == Code::Equivocation {
-        error!(
+        error!(target: kinds::EQUIVOCATION,
             from,
             code = fault.code.wire(),
             "document refused: {}; somebody must find out who signs both",
@@ -98,31 +140,38 @@ pub(crate) fn refused(from: &str, fault: &Fault) {
         );
         return;
     }
-    warn!(from, code = fault.code.wire(), "document refused: {}", fault.message());
+    warn!(target: kinds::REFUSED, from, code = fault.code.wire(), "document refused: {}", fault.message());
 }
 
 /// Documents that were refused in a flood, of which nothing was said.
 pub(crate) fn refused_before(count: u64) {
     if count > 0 {
-        warn!(count, "documents were refused faster than they are told of");
+        warn!(target: kinds::FLOOD, count, "documents were refused faster than they are told of");
     }
 }
 
 /// Other keys count than before.
 pub(crate) fn keys_replaced(from: &str, trust: &Policy) {
-    info!(from, counter = trust.counter(), trust = trust.told(), "keys replaced");
+    info!(target: kinds::KEYS_REPLACED, from, counter = trust.counter(), trust = trust.told(), "keys replaced");
+}
+
+/// A saved document that replaced keys is left out.
+pub(crate) fn keys_unusable(why: &str) {
+    warn!(target: kinds::KEYS_UNUSABLE, why, "a document that replaced keys does not hold, and is left out");
 }
 
 /// Whose documents are believed, at the start.
 pub(crate) fn believes(trust: &Policy) {
     if let Some((why, _)) = trust.unusable() {
-        warn!(why, "no document is believed; what runs goes on");
+        warn!(target: kinds::BELIEVES_NOBODY, why, "no document is believed; what runs goes on");
         return;
     }
     match trust {
-        Policy::Keys(_) => info!(counter = trust.counter(), trust = trust.told(), "{}", trust.wants()),
+        Policy::Keys(_) => {
+            info!(target: kinds::BELIEVES, counter = trust.counter(), trust = trust.told(), "{}", trust.wants());
+        }
         Policy::Anybody => {
-            warn!("{}: whoever may publish on the broker decides what runs here", trust.wants());
+            warn!(target: kinds::BELIEVES_ANYBODY, "{}: whoever may publish on the broker decides what runs here", trust.wants());
         }
         // Said above.
         Policy::Nobody(_) => {}
@@ -133,19 +182,23 @@ pub(crate) fn believes(trust: &Policy) {
 pub(crate) fn demands(rules: &Rules, file: &Path) {
     match rules {
         Rules::Nothing => {}
-        Rules::Policy(_) => info!(policy = %file.display(), "images are held against a policy"),
-        Rules::Unusable(why) => warn!(why, "no image is taken; what runs goes on"),
+        Rules::Policy(_) => {
+            info!(target: kinds::IMAGES_DEMANDED, policy = %file.display(), "images are held against a policy");
+        }
+        Rules::Unusable(why) => {
+            warn!(target: kinds::IMAGES_REFUSED, why, "no image is taken; what runs goes on");
+        }
     }
 }
 
 /// A command was taken.
 pub(crate) fn commanded(verb: &str, from: &str, id: Option<&str>) {
-    info!(verb, from, id, "command");
+    info!(target: kinds::COMMANDED, verb, from, id, "command");
 }
 
 /// Commands were not taken: this one, and `count` since the last line of this kind.
 pub(crate) fn command_refused(verb: &str, fault: &Fault, count: u64) {
-    warn!(verb, code = fault.code.wire(), count, "command refused: {}", fault.message());
+    warn!(target: kinds::COMMAND_REFUSED, verb, code = fault.code.wire(), count, "command refused: {}", fault.message());
 }
 
 /// A rollout passed from one state to another.
@@ -159,7 +212,7 @@ pub(crate) fn passed(before: &Rollout, after: &Rollout) {
     let generation =
         after.under_way().or_else(|| before.under_way()).map(|(_, generation)| generation.number);
     match after.state.fault() {
-        Some(fault) => warn!(
+        Some(fault) => warn!(target: kinds::FAILED,
             from = old.wire(),
             to = new.wire(),
             generation,
@@ -167,36 +220,41 @@ pub(crate) fn passed(before: &Rollout, after: &Rollout) {
             "rollout: {}",
             fault.message()
         ),
-        None => info!(from = old.wire(), to = new.wire(), generation, "rollout"),
+        None => info!(target: kinds::PASSED, from = old.wire(), to = new.wire(), generation, "rollout"),
     }
 }
 
 /// The good deployment could not be kept running.
 pub(crate) fn not_kept(fault: &Fault) {
-    error!(code = fault.code.wire(), "the deployment does not run as it should: {}", fault.message());
+    error!(target: kinds::NOT_KEPT, code = fault.code.wire(), "the deployment does not run as it should: {}", fault.message());
 }
 
 /// The checks of a workload say that it is not well any more.
 pub(crate) fn unhealthy(id: &WorkloadId, why: Option<&str>) {
-    warn!(workload = %id, why, "a workload is unhealthy");
+    warn!(target: kinds::UNHEALTHY, workload = %id, why, "a workload is unhealthy");
 }
 
 /// The checks of such a workload pass again.
 pub(crate) fn healthy_again(id: &WorkloadId) {
-    info!(workload = %id, "a workload is healthy again");
+    info!(target: kinds::HEALTHY, workload = %id, "a workload is healthy again");
 }
 
 /// Something in the store is not what was put there; the agent fetches it again.
 pub(crate) fn damaged(what: &str, workloads: &str) {
-    error!(workloads, "the store is damaged: {what}");
+    error!(target: kinds::DAMAGED, workloads, "the store is damaged: {what}");
+}
+
+/// It could not be fetched again; that is tried once more.
+pub(crate) fn not_repaired(what: &str, why: &str) {
+    warn!(target: kinds::NOT_REPAIRED, why, "{what} is damaged and was not repaired");
 }
 
 /// What was damaged is sound again.
 pub(crate) fn mended(things: usize, layers: usize, bytes: u64) {
-    info!(things, layers, bytes, "the store was repaired");
+    info!(target: kinds::REPAIRED, things, layers, bytes, "the store was repaired");
 }
 
 /// The journal could not be written: nothing new is begun until it can.
 pub(crate) fn journal_failed(error: &JournalError) {
-    error!("{}; nothing new is begun until it can be written", chain(error));
+    error!(target: kinds::NOT_WRITTEN, "{}; nothing new is begun until it can be written", chain(error));
 }

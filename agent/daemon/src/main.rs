@@ -11,6 +11,7 @@ mod images;
 mod local;
 mod pace;
 mod pins;
+mod provisioning;
 mod restarts;
 mod retain;
 mod room;

@@ -72,10 +72,10 @@ pub(crate) async fn watch(keeper: Keeper, store: Arc<Store>) {
             Ok(Err(CollectError::Store(coracle_host::store::StoreError::Lock(_)))) => {}
             Ok(Ok(_)) => quiet_until = Instant::now() + AGAIN,
             Ok(Err(error)) => {
-                events::lacking("nothing was removed from the full disk", &chain(&error));
+                events::not_collected(&chain(&error));
                 quiet_until = Instant::now() + AGAIN;
             }
-            Err(error) => events::lacking("nothing was removed from the full disk", &error.to_string()),
+            Err(error) => events::not_collected(&error.to_string()),
         }
     }
 }

@@ -15,6 +15,8 @@ pub mod devices;
 pub mod disk;
 pub mod files;
 pub mod fleet_lock;
+pub mod identity;
+pub mod journald;
 pub mod kernel;
 pub mod mounts;
 pub mod notify;

@@ -99,6 +99,11 @@ fn agent(agent: &Agent<'_>) -> Vec<Remark> {
             let says = "no broker is configured, so the agent hears of no updates";
             remarks.push(Remark::fact(says).helps("set broker.url, if there is one"));
         }
+        Link::Unprovisioned { why } => {
+            let says = format!("the board waits for its provisioning: {why}");
+            let helps = "put it there; the agent looks every few seconds, and goes on by itself";
+            remarks.push(Remark::waits(says).helps(helps));
+        }
         Link::Down { cause, retry_in_s } => {
             let cause = cause.as_deref().unwrap_or("the first connection is still to come");
             let says = format!("not connected to the broker: {cause}");

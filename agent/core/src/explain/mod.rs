@@ -85,6 +85,11 @@ pub struct Live {
 pub enum Link {
     /// No broker is configured.
     NoBroker,
+    /// The board is not provisioned with what it needs to reach it.
+    Unprovisioned {
+        /// What is not there, in words.
+        why: String,
+    },
     /// It stands.
     Up,
     /// It does not.

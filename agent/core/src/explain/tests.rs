@@ -255,6 +255,10 @@ fn what_is_wrong_beside_the_passage_is_told() {
     assert_eq!((absent.len(), absent[0].0), (1, Kind::Trouble));
     assert!(absent[0].1.starts_with("no agent runs here"), "{absent:#?}");
     assert!(says(Agent::Silent, &[])[0].1.contains("does not answer"));
+    let link = Link::Unprovisioned { why: "broker.cert_file /c is not there".into() };
+    let waits = says(Agent::Live(&Live { link, ..live() }), &[]);
+    let why = "the board waits for its provisioning: broker.cert_file /c is not there";
+    assert_eq!(waits, [(Kind::Waits, why.to_owned())]);
     let link = Link::Down { cause: Some("connection refused".into()), retry_in_s: 200 };
     let unkept = Some(Fault::new(Code::Runtime, "crun is gone"));
     let slowed = Some(Slowed { percent: 25, resource: Resource::Disk });

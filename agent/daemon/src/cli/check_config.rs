@@ -16,6 +16,14 @@ pub(crate) fn text(settings: &Settings) -> String {
         let value = if row.value.is_null() { "-".to_owned() } else { row.value.to_string() };
         lines.push(format!("{:width$}  {value}  ({})", row.key, origin(&row.origin)));
     }
+    if let Some(why) = &settings.waits {
+        lines.push(format!("the board is not provisioned yet: {why}"));
+    }
+    if settings.unsteady {
+        lines.push(
+            "/etc/machine-id lies in memory: after a boot, this board may have another device id".to_owned(),
+        );
+    }
     if settings.broker.is_none() {
         lines.push("no broker is configured: the agent runs what it has and hears of no updates".to_owned());
     }
@@ -24,7 +32,10 @@ pub(crate) fn text(settings: &Settings) -> String {
 
 /// For programs.
 pub(crate) fn json(settings: &Settings) -> Value {
-    json!({ "ok": true, "files": settings.files, "settings": settings.rows })
+    json!({
+        "ok": true, "files": settings.files, "settings": settings.rows,
+        "waits": settings.waits, "unsteady": settings.unsteady,
+    })
 }
 
 /// The mistake, for programs; for people it is the error's own text.

@@ -35,6 +35,7 @@ use coracle_host::process::keep_memory_private;
 use self::args::{Arguments, Command};
 use crate::agent;
 use crate::config::Settings;
+use crate::events;
 use crate::exit::{Exit, Failure};
 
 /// Reads the command line and does what it says.
@@ -46,7 +47,13 @@ pub(crate) fn main() -> Exit {
             return if error.use_stderr() { Exit::Usage } else { Exit::Done };
         }
     };
-    ended("coracle", dispatch(&arguments))
+    let end = dispatch(&arguments);
+    if let Err(Failure { exit, message }) = &end
+        && events::ends_early(*exit, message)
+    {
+        return *exit;
+    }
+    ended("coracle", end)
 }
 
 fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {
@@ -69,7 +76,7 @@ fn dispatch(arguments: &Arguments) -> Result<Exit, Failure> {
         Command::CheckConfig(args) => inspect::check(config, args),
         Command::Completions(args) => inspect::completions(args.shell, Arguments::command()),
         Command::Man(args) => inspect::man(args.directory.as_deref(), Arguments::command()),
-        Command::Agent => agent::agent(board()?),
+        Command::Agent => agent::agent(board()?, config),
         Command::Boot => boot::boot(&board()?),
         Command::Status(args) => status::status(&board()?, args),
         Command::Confirm(args) => control::confirm(&board()?, args),

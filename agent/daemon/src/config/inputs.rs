@@ -24,7 +24,7 @@ pub(crate) enum Origin {
     /// Worked out from a fact of this board.
     Derived {
         /// The fact.
-        from: &'static str,
+        from: String,
     },
     /// Written down.
     File {

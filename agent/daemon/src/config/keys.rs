@@ -63,6 +63,12 @@ pub(crate) const KEYS: &[Key] = &[
         "from machine-id",
         "Name of this board in MQTT topics: 1 to 64 of `A-Z a-z 0-9 _ -`. The default is a hash of `/etc/machine-id`, else the host name.",
     ),
+    key(
+        "device_id_from",
+        Kind::Text,
+        "machine-id, else host name",
+        "Name the board after one thing alone: `\"machine-id\"`, `\"hostname\"`, `\"serial\"` (device tree or DMI) or `\"certificate\"` (the common name in `broker.cert_file`). Where that is not there yet, the agent waits for it.",
+    ),
     key("groups", Kind::List, "[]", "Groups whose desired state this board follows too; at most 4."),
     key(
         "state_dir",

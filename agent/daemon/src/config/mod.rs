@@ -14,6 +14,7 @@ mod error;
 mod fragment;
 mod inputs;
 mod keys;
+mod naming;
 mod reading;
 mod secrets;
 mod settings;
@@ -37,7 +38,11 @@ pub(crate) use surroundings::Surroundings;
 pub(crate) fn load(path: Option<&Path>) -> Result<Settings, ConfigError> {
     let sources = path.map_or_else(Sources::system, Sources::only);
     let inputs = inputs::gather(&sources)?;
-    let settings = settings::check(inputs, &Surroundings::of_this_board())?;
-    secrets::check(&settings)?;
+    let mut settings = settings::check(inputs, &Surroundings::of_this_board())?;
+    let missing = secrets::check(&settings)?;
+    // A name may be made of one of these files: that they are not there says it better.
+    if !missing.is_empty() {
+        settings.waits = Some(missing.join("; "));
+    }
     Ok(settings)
 }

@@ -17,6 +17,7 @@ use super::error::{ConfigError, Mistake};
 use super::fragment::Raw;
 use super::inputs::{Inputs, Origin};
 use super::keys;
+use super::naming;
 use super::reading::Reading;
 use super::surroundings::Surroundings;
 
@@ -30,13 +31,15 @@ const PINS_MAX: usize = 8;
 const PACE_GROUPS: [&str; 2] = ["coracle.slice", "coracle"];
 /// Groups whose waits count; each costs three small reads, four times a second while an image comes.
 const PACE_GROUPS_MAX: usize = 8;
-/// Stands in for the id of a board without a name of its own, while there is no broker to meet a namesake at.
-const NAMELESS: &str = "nameless";
 
 /// What this board was told; every value is checked.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
     pub(crate) device_id: DeviceId,
+    /// What the board is not provisioned with yet, and cannot connect without, in words.
+    pub(crate) waits: Option<String>,
+    /// Whether the device id may be another one after a boot.
+    pub(crate) unsteady: bool,
     pub(crate) groups: Vec<GroupName>,
     pub(crate) state_dir: PathBuf,
     pub(crate) run_dir: PathBuf,
@@ -167,10 +170,12 @@ pub(crate) struct SettingRow {
 /// Checks `inputs`.
 pub(crate) fn check(inputs: Inputs, board: &Surroundings) -> Result<Settings, ConfigError> {
     let mut reading = Reading::new(inputs);
-    let device_id = device_id(&mut reading, board)?;
+    let naming = naming::name(&mut reading, board)?;
     let groups = groups(&mut reading)?;
     let settings = Settings {
-        device_id,
+        device_id: naming.id,
+        waits: naming.waits,
+        unsteady: naming.unsteady,
         state_dir: reading.path("state_dir", "/var/lib/coracle")?,
         run_dir: reading.path("run_dir", "/run/coracle")?,
         platforms: platforms(&mut reading)?,
@@ -232,28 +237,6 @@ fn network(text: &str) -> Result<NetworkMode, String> {
         "none" => Ok(NetworkMode::None),
         other => Err(format!("{other:?} is not a network; there are \"host\" and \"none\"")),
     }
-}
-
-fn device_id(reading: &mut Reading, board: &Surroundings) -> Result<DeviceId, ConfigError> {
-    const KEY: &str = "device_id";
-    if let Some(id) = reading.parsed(KEY, |text| DeviceId::parse(text).map_err(|error| error.to_string()))? {
-        return Ok(id);
-    }
-    let derived = match board.device_id() {
-        Some(derived) => Some(derived),
-        // Two boards under one name would push each other off the broker for ever.
-        None if reading.inputs.value("broker.url").is_some() => None,
-        None => DeviceId::parse(NAMELESS).ok().map(|id| (id, "nothing")),
-    };
-    let Some((id, from)) = derived else {
-        let problem =
-            "this board has neither a machine-id nor a host name of its own; set device_id".to_owned();
-        return Err(reading.mistake(KEY, None, problem));
-    };
-    if let Some(row) = reading.rows.last_mut() {
-        *row = SettingRow { key: KEY, value: id.as_str().into(), origin: Origin::Derived { from } };
-    }
-    Ok(id)
 }
 
 fn groups(reading: &mut Reading) -> Result<Vec<GroupName>, ConfigError> {

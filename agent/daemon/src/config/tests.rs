@@ -14,7 +14,18 @@ fn board() -> Surroundings {
     Surroundings {
         machine_id: Some("0123456789abcdef0123456789abcdef\n".to_owned()),
         host_name: Some("board-7.lan\n".to_owned()),
+        ..nowhere()
     }
+}
+
+/// A board that says nothing of itself, but has a certificate.
+fn nowhere() -> Surroundings {
+    let named_by = |file: &Path| match file.to_str() {
+        Some("/c") => Ok("board-9".to_owned()),
+        Some("/dots") => Ok("board-9.example.com".to_owned()),
+        Some(_) | None => Err("failed to read".to_owned()),
+    };
+    Surroundings { machine_id: None, keeps_machine_id: true, host_name: None, serials: Vec::new(), named_by }
 }
 
 fn settings_of(text: &str) -> Result<Settings, ConfigError> {
@@ -72,7 +83,7 @@ fn every_mistake_is_told_with_file_line_and_key() {
         ),
         (
             "broker = 1",
-            "1: broker: unknown key; outside of sections there are device_id, groups, state_dir, run_dir, platform, accept_tags, default_network, supervisor",
+            "1: broker: unknown key; outside of sections there are device_id, device_id_from, groups, state_dir, run_dir, platform, accept_tags, default_network, supervisor",
         ),
         (
             "[allow]\nbinds = [\n  \"/srv\",\n  \"srv/x:ro\"]",
@@ -173,7 +184,7 @@ fn a_file_that_is_no_toml_is_told_with_its_line() {
 fn the_first_mistake_of_a_file_is_told_first() {
     refused(
         "zebra = 1\nanimal = 2\n",
-        "1: zebra: unknown key; outside of sections there are device_id, groups, state_dir, run_dir, platform, accept_tags, default_network, supervisor",
+        "1: zebra: unknown key; outside of sections there are device_id, device_id_from, groups, state_dir, run_dir, platform, accept_tags, default_network, supervisor",
     );
 }
 
@@ -240,28 +251,97 @@ fn the_default_device_id_is_stable_and_does_not_show_the_machine_id() {
         let board = Surroundings {
             machine_id: machine_id.map(str::to_owned),
             host_name: host_name.map(str::to_owned),
+            ..nowhere()
         };
-        board.device_id().map(|(id, _)| id.as_str().to_owned())
+        board.usual().map(|(id, _)| id.as_str().to_owned())
     };
     assert_eq!(name(Some("uninitialized\n"), Some("board-7.lan\n")).as_deref(), Some("board-7"));
     assert_eq!(name(None, Some("localhost\n")), None);
     assert_eq!(name(Some(&"0".repeat(32)), None), None);
 }
 
+const BROKER: &str = "[broker]\nurl = \"mqtts://b\"\nkey_file = \"/k\"\n";
+
+/// What a board is called, or why it waits for its name.
+#[track_caller]
+fn named(text: &str, board: &Surroundings, expected: Result<(&str, &str), &str>) {
+    let mut inputs = Inputs::default();
+    inputs.add(Path::new(FILE), text).unwrap();
+    let settings = settings::check(inputs, board).unwrap();
+    let row = settings.row("device_id").unwrap();
+    let from = match &row.origin {
+        Origin::Derived { from } => from.as_str(),
+        Origin::File { .. } => "file",
+        Origin::Default => "default",
+    };
+    assert_eq!(row.value, settings.device_id.as_str(), "{text}");
+    match (&settings.waits, expected) {
+        (None, Ok(expected)) => assert_eq!((settings.device_id.as_str(), from), expected, "{text}"),
+        (Some(why), Err(expected)) => {
+            assert_eq!(why, expected, "{text}");
+            assert_eq!((settings.device_id.as_str(), from), ("nameless", "nothing yet"), "{text}");
+        }
+        (found, expected) => panic!("{found:?}, expected {expected:?} for {text}"),
+    }
+}
+
+#[test]
+fn a_board_is_named_after_what_its_configuration_says_or_waits_for_it() {
+    let from = |source: &str| format!("device_id_from = {source:?}\n");
+    let certificate = |file: &str| format!("{}{BROKER}cert_file = {file:?}\n", from("certificate"));
+    named("device_id = \"x\"", &nowhere(), Ok(("x", "file")));
+    named(&from("hostname"), &board(), Ok(("board-7", "host name")));
+    named(&certificate("/c"), &nowhere(), Ok(("board-9", "certificate /c")));
+    named(&certificate("/none"), &board(), Err("there is no device id: failed to read"));
+    let dots = "there is no device id: the common name in /dots cannot be one: device id \"board-9.example.com\" is not \
+                valid: 1 to 64 of A-Z a-z 0-9 _ -";
+    named(&certificate("/dots"), &board(), Err(dots));
+    named(&from("machine-id"), &nowhere(), Err("there is no device id: /etc/machine-id holds no id"));
+    named(&from("hostname"), &nowhere(), Err("there is no device id: the board has no host name of its own"));
+    let none =
+        "there is no device id: neither the device tree nor the firmware has a serial number of this board";
+    named(&from("serial"), &board(), Err(none));
+    for (text, wanted) in
+        [("To Be Filled By O.E.M.", None), ("00000000", None), ("", None), ("10a7", Some("10a7"))]
+    {
+        let serials = vec![("/empty".into(), "None".to_owned()), ("/s".into(), text.to_owned())];
+        let board = Surroundings { serials, ..nowhere() };
+        named(&from("serial"), &board, wanted.map(|id| (id, "serial /s")).ok_or(none));
+    }
+}
+
 #[test]
 fn a_board_without_a_name_may_run_but_not_meet_a_broker() {
-    let check = |text: &str| {
+    named("", &nowhere(), Ok(("nameless", "nothing")));
+    let why = "there is no device id: this board has neither a machine-id nor a host name of its own; set device_id or \
+               device_id_from";
+    named("[broker]\nurl = \"mqtt://b\"", &nowhere(), Err(why));
+    named("device_id = \"x\"\n[broker]\nurl = \"mqtt://b\"", &nowhere(), Ok(("x", "file")));
+}
+
+#[test]
+fn what_can_never_name_a_board_is_a_mistake() {
+    refused(
+        "device_id = \"x\"\ndevice_id_from = \"serial\"",
+        "2: device_id_from: has no effect beside device_id",
+    );
+    refused("device_id_from = \"certificate\"", "1: device_id_from: needs broker.cert_file");
+    refused(
+        "device_id_from = \"mac\"",
+        "1: device_id_from: \"mac\" is nothing to name a board after; there are \"machine-id\", \"hostname\", \"serial\" \
+         and \"certificate\"",
+    );
+}
+
+#[test]
+fn a_name_that_may_not_last_is_marked() {
+    let unsteady = |text: &str, keeps_machine_id: bool| {
         let mut inputs = Inputs::default();
         inputs.add(Path::new(FILE), text).unwrap();
-        settings::check(inputs, &Surroundings::default())
+        settings::check(inputs, &Surroundings { keeps_machine_id, ..board() }).unwrap().unsteady
     };
-    assert_eq!(check("").unwrap().device_id.as_str(), "nameless");
-    let complaint = check("[broker]\nurl = \"mqtt://b\"").unwrap_err().to_string();
-    assert_eq!(
-        complaint,
-        "device_id: this board has neither a machine-id nor a host name of its own; set device_id"
-    );
-    assert!(check("device_id = \"x\"\n[broker]\nurl = \"mqtt://b\"").is_ok());
+    assert!(unsteady("", false) && unsteady("device_id_from = \"machine-id\"", false));
+    assert!(!unsteady("", true) && !unsteady("device_id_from = \"hostname\"", false));
 }
 
 #[test]

@@ -121,8 +121,8 @@ impl Engine {
             Action::Release => self.hold(ticket, &command.origin, None),
             Action::Rollback(named) => self.roll_back(ticket, named),
             Action::Why => {
-                let durable = self.journal.holds(&self.record);
-                let live = self.trouble.tell(self.link, durable, self.workers.slowed());
+                let (waits, durable) = (self.settings.waits.as_deref(), self.journal.holds(&self.record));
+                let live = self.trouble.tell(self.link, waits, durable, self.workers.slowed());
                 ticket.answer(&self.outbox, Ok(serde_json::to_value(live).unwrap_or_default()));
             }
             Action::Apply(document) => self.apply(ticket, &document),

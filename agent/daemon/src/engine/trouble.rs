@@ -29,10 +29,19 @@ impl Trouble {
         self.unkept = fault.cloned();
     }
 
-    /// All of it.
-    pub(super) fn tell(&self, link: Link, durable: bool, slowed: Option<Slowed>) -> Live {
+    /// All of it; `waits` is what the board is not provisioned with yet.
+    pub(super) fn tell(
+        &self,
+        link: Link,
+        waits: Option<&str>,
+        durable: bool,
+        slowed: Option<Slowed>,
+    ) -> Live {
         let link = match (link, &self.lost) {
             (Link::NoBroker, _) => explain::Link::NoBroker,
+            (Link::Unprovisioned, _) => {
+                explain::Link::Unprovisioned { why: waits.unwrap_or_default().to_owned() }
+            }
             (Link::Up, _) => explain::Link::Up,
             (Link::Down, None) => explain::Link::Down { cause: None, retry_in_s: 0 },
             (Link::Down, Some((cause, at))) => explain::Link::Down {

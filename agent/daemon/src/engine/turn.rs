@@ -124,7 +124,11 @@ impl Engine {
             console,
             scrubber,
         } = parts;
-        let link = if settings.broker.is_some() { Link::Down } else { Link::NoBroker };
+        let link = match (&settings.broker, &settings.waits) {
+            (Some(_), _) => Link::Down,
+            (None, Some(_)) => Link::Unprovisioned,
+            (None, None) => Link::NoBroker,
+        };
         let Opened { journal, mut record, .. } = opened;
         record.epoch = record.epoch.saturating_add(1);
         let wake = Instant::now();

@@ -86,8 +86,8 @@ impl Images {
         let (keeper, store) = (Arc::clone(&self.keeper), Arc::clone(&self.store));
         match tokio::task::spawn_blocking(move || keeper.make_room(&store, &goal)).await {
             Ok(Ok(collected)) => events::collected(&collected),
-            Ok(Err(error)) => events::lacking("nothing was removed from the full disk", &chain(&error)),
-            Err(error) => events::lacking("nothing was removed from the full disk", &error.to_string()),
+            Ok(Err(error)) => events::not_collected(&chain(&error)),
+            Err(error) => events::not_collected(&error.to_string()),
         }
         let second = self.preflight(images).map_err(stored)?;
         match second.lack() {

@@ -237,7 +237,7 @@ impl Task {
             }
         }
         for (thing, why) in &mended.failed {
-            events::lacking(&format!("{thing} is damaged and was not repaired"), why);
+            events::not_repaired(&thing.to_string(), why);
         }
         if mended.failed.is_empty() {
             (self.failures, self.again_at) = (0, None);

@@ -270,7 +270,16 @@ fn clock(facts: &Facts) -> Finding {
 }
 
 fn identity(facts: &Facts) -> Finding {
-    let found = format!("device id {}", facts.device_id);
+    if let Some(why) = &facts.waits {
+        let remedy = "provision the board; the agent looks every few seconds, and goes on by itself";
+        return Finding::warn("identity", format!("not provisioned yet: {why}"), remedy);
+    }
+    let whence = facts.named_after.as_ref().map(|from| format!(", from {from}")).unwrap_or_default();
+    let found = format!("device id {}{whence}", facts.device_id);
+    if facts.unsteady {
+        let remedy = "let /etc/machine-id be kept, or set device_id or device_id_from: after a boot it may be another one";
+        return Finding::warn("identity", format!("{found}; /etc/machine-id lies in memory"), remedy);
+    }
     let machine_id = facts.machine_id.as_deref().map_or("", str::trim);
     if machine_id.len() == 32 {
         Finding::ok("identity", found)

@@ -14,7 +14,7 @@ use coracle_host::store::Store;
 use coracle_host::supervise::property;
 
 use super::cgroups::Layout;
-use crate::config::{RegistrySettings, Settings, Supervision, Transport};
+use crate::config::{Origin, RegistrySettings, Settings, Supervision, Transport};
 use crate::{image_policy, trust};
 
 /// How long a server may take to answer a connection; a good one takes a tenth, a person does not wait longer.
@@ -106,6 +106,12 @@ pub(crate) struct Facts {
     pub(crate) space: Result<Space, String>,
     pub(crate) machine_id: Option<String>,
     pub(crate) device_id: String,
+    /// What it was made of; absent where it is written down.
+    pub(crate) named_after: Option<String>,
+    /// Whether it may be another one after a boot.
+    pub(crate) unsteady: bool,
+    /// What the board is not provisioned with yet.
+    pub(crate) waits: Option<String>,
     pub(crate) trust: Trusted,
     pub(crate) images: Demanded,
     pub(crate) ca_store: Option<PathBuf>,
@@ -140,6 +146,12 @@ impl Facts {
             space: disk::space(&settings.state_dir).map_err(|error| error.to_string()),
             machine_id: read("/etc/machine-id").ok(),
             device_id: settings.device_id.to_string(),
+            named_after: settings.row("device_id").and_then(|row| match &row.origin {
+                Origin::Derived { from } => Some(from.clone()),
+                Origin::Default | Origin::File { .. } => None,
+            }),
+            unsteady: settings.unsteady,
+            waits: settings.waits.clone(),
             trust: Trusted::gather(settings),
             images: Demanded::gather(settings),
             ca_store: settings

@@ -39,6 +39,9 @@ fn sound() -> Facts {
         }),
         machine_id: Some("0123456789abcdef0123456789abcdef\n".to_owned()),
         device_id: "board".to_owned(),
+        named_after: Some("machine-id".to_owned()),
+        unsteady: false,
+        waits: None,
         trust: Trusted::Keys("for deploy this board wants 1 of the keys 0123".to_owned()),
         images: Demanded::Nothing("/usr/share/coracle/policy.json".into()),
         ca_store: Some("/etc/ssl/certs/ca-certificates.crt".into()),
@@ -108,6 +111,12 @@ fn each_fault_is_found_alone_and_comes_with_what_to_do() {
     check("clock", Fail, "1970", |it| it.handed.now = Timestamp(90));
     check("clock", Warn, "time service", |it| it.handed.clock_synced = false);
     check("identity", Warn, "machine-id-setup", |it| it.machine_id = None);
+    check("identity", Warn, "device id board, from machine-id; /etc/machine-id lies in memory", |it| {
+        it.unsteady = true;
+    });
+    check("identity", Warn, "broker.cert_file /c is not there", |it| {
+        it.waits = Some("broker.cert_file /c is not there".to_owned());
+    });
     check("agent", Warn, "systemctl start", |it| it.agent_running = Some(false));
     check("ca-store", Warn, "ca-certificates", |it| it.ca_store = None);
     check("dns", Warn, "names no server", |it| it.resolv_conf = Ok("search lan\n".to_owned()));
