@@ -127,11 +127,16 @@ fn what_the_page_says_is_not_there_is_not_there() {
     }));
     // CVE-2018-6954: whoever owns a folder on the way can put a link there before something is made in it.
     let folders = std::fs::read_to_string(root().join("systemd/usr/lib/tmpfiles.d/coracle.conf")).unwrap();
-    let lines = folders.lines().filter(|line| !line.is_empty() && !line.starts_with('#'));
-    none(lines.filter_map(|line| {
+    let lines: Vec<_> = folders.lines().filter(|line| !line.is_empty() && !line.starts_with('#')).collect();
+    // Where others may write, nothing is made below it.
+    let is_last = |path: &str| lines.iter().all(|line| !line.contains(&format!("{path}/")));
+    none(lines.iter().filter_map(|line| {
         let fields = line.split_whitespace().collect::<Vec<_>>();
-        let safe =
-            matches!(fields[..], ["d", path, "0700" | "0755", "root", "root", "-"] if path.starts_with('/'));
+        let safe = match fields[..] {
+            ["d", path, "0700" | "0711" | "0755", "root", "root", "-"] => path.starts_with('/'),
+            ["d", path, "0775", "root", "coracle", "-"] => path.starts_with('/') && is_last(path),
+            _ => false,
+        };
         (!safe).then(|| format!("tmpfiles.d: {line}"))
     }));
 }

@@ -75,7 +75,7 @@ pub(crate) fn begun_anew(layer: &Digest, why: &StoreError) {
 
 /// Images come slower, for what runs on the board needs it.
 pub(crate) fn slowed(resource: &str) {
-    info!(resource, "the update is fetched slower, because workloads wait");
+    info!(target: kinds::SLOWED, resource, "the update is fetched slower, because workloads wait");
 }
 
 /// Images that nothing needs were removed to make room.

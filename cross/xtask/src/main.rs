@@ -21,7 +21,9 @@ mod drawing;
 mod elf;
 mod emulated;
 mod fuzz;
+mod installed;
 mod interrupt;
+mod limits;
 mod links;
 mod manners;
 mod namespace;
@@ -100,6 +102,11 @@ const COMMANDS: &[Command] = &[
         "links",
         "pull over slow, lossy and broken links, and with the puller killed, and count the bytes; --short",
         links::command,
+    ),
+    (
+        "limits",
+        "have a board update within the agent's bound of memory, on flash that writes 8 MiB/s; --mib N, --bound BYTES",
+        limits::command,
     ),
     (
         "build",

@@ -1,10 +1,11 @@
-//! `units`: what systemd itself thinks of the units: whether they are right, and how exposed they are.
+//! `units`: what systemd itself thinks of the files for it: whether units are right, how exposed they are, and what
+//! becomes of all files on a board.
 
 use std::io;
 use std::path::Path;
 use std::process::Command;
 
-use crate::{setup, words};
+use crate::{installed, setup, words};
 
 /// Each unit with its exposure in tenths, from 0 (shut) to 100 (open), as Debian 12's systemd 252 counts. It may only go
 /// down: a unit that does better is told to write the new figure here. The workloads' own units are open because what
@@ -41,11 +42,16 @@ pub fn command(given: &[String]) -> io::Result<()> {
             None => bad.push(format!("{name} has no figure in {}", file!())),
         }
     }
+    let installed = installed::try_out(&systemd, &mut bad)?;
     println!(
-        "units: {} services and {} slices, {} held against their figures, {} complaints",
+        "units: {} services and {} slices, {} held against their figures; {} folders made, {} units enabled, {} messages in \
+         the catalog; {} complaints",
         services.len(),
         slices.len(),
         EXPOSURES.len(),
+        installed.folders,
+        installed.enabled,
+        installed.messages,
         bad.len()
     );
     if bad.is_empty() { Ok(()) } else { Err(io::Error::other(bad.join("; "))) }

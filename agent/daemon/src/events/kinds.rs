@@ -35,6 +35,8 @@ kinds! {
     NO_JOURNAL = "51b65ee50e04454fbc38fa7c4afad6a2";
     /// A layer is fetched from its start.
     BEGUN_ANEW = "3a524cfc98a94d60b54f98eb1c66ab67";
+    /// Images come slower, for what runs needs the board.
+    SLOWED = "110a1bc1414f4bffa8ea317d017241c4";
     /// Images were removed to make room.
     COLLECTED = "dbcf2f3c378a4a22be234fa7e22a62a0";
     /// Room was needed, and none could be made.

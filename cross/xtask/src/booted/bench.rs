@@ -4,7 +4,7 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use coracle_test_support::images::{Arch, Form, Image, Layer, Packing};
-use coracle_test_support::nspawn::{Board, Machine, Network};
+use coracle_test_support::nspawn::{Board, Machine, Network, Root};
 use coracle_test_support::registry::Registry;
 use coracle_test_support::scratch::TempDir;
 use serde_json::{Value, json};
@@ -73,9 +73,14 @@ impl Bench {
 
     /// Switches the board on; hands back when.
     pub fn boot(&mut self, network: Network) -> io::Result<Instant> {
+        self.boot_as(network, Root::Writable)
+    }
+
+    /// The same with a root of another kind.
+    pub fn boot_as(&mut self, network: Network, root: Root) -> io::Result<Instant> {
         self.boots += 1;
         let console = self.dir.join(format!("console-{}", self.boots));
-        let machine = self.board.boot(network, &console)?;
+        let machine = self.board.boot_as(network, root, &console)?;
         Ok(self.machine.insert(machine).since())
     }
 

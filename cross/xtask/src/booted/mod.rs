@@ -3,6 +3,7 @@
 
 pub mod bench;
 mod proofs;
+mod provisioned;
 mod sandbox;
 
 use std::io;
@@ -17,8 +18,9 @@ pub fn command(given: &[String]) -> io::Result<()> {
     interrupt::watch()?;
     let mut bench = Bench::start()?;
     let (mut good, mut bad) = (0, 0);
-    // The last of them leave the board without an agent.
-    for (name, proof) in proofs::FIRST.into_iter().chain(sandbox::ALL).chain(proofs::LAST) {
+    // The last of them boot another board, of the same state.
+    let running = proofs::FIRST.into_iter().chain(sandbox::ALL).chain(provisioned::ALL);
+    for (name, proof) in running.chain(proofs::LAST).chain(provisioned::LAST) {
         interrupt::check()?;
         match proof(&mut bench) {
             Ok(figure) => {

@@ -4,7 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use coracle_test_support::emulated::{self, Boot, Clock, HOST, Kernel, Syncs, Writes, disk, kernel, pack};
+use coracle_test_support::emulated::{
+    self, Boot, Clock, HOST, Kernel, Scarce, Syncs, Writes, disk, kernel, pack,
+};
 use coracle_test_support::images::Arch;
 use coracle_test_support::nspawn::{self, Network};
 
@@ -85,7 +87,8 @@ impl Hardware {
         match self {
             Self::Emulated { kernel, ramdisk, disk, machine } => {
                 let port = Some(port);
-                let boot = Boot { kernel, ramdisk, state: disk, writes, clock, port, console };
+                let scarce = Scarce::default();
+                let boot = Boot { kernel, ramdisk, state: disk, writes, clock, scarce, port, console };
                 *machine = Some(emulated::Machine::boot(&boot)?);
             }
             // Its writes are this machine's: nobody notes them.

@@ -38,8 +38,21 @@ mount -t ext4 "$disk" /var/lib/coracle || echo "board: no state disk"
 echo "board: up after $(cut -d ' ' -f 1 /proc/uptime) s"
 # A board that lies about what is durable, for those who want to see that it is found out.
 [ ! -e /etc/preload ] || preload=$(cat /etc/preload)
+if [ -n "$MEMORY_MAX" ]; then
+    group=/sys/fs/cgroup/agent
+    echo +memory > /sys/fs/cgroup/cgroup.subtree_control
+    mkdir $group
+    echo "$MEMORY_MAX" > $group/memory.max
+    while sleep 1; do
+        echo "board: memory peak $(cat $group/memory.peak) $(cat $group/memory.events)" | tr '\n' ' '
+        echo
+    done &
+fi
 while :; do
-    LD_PRELOAD=$preload coracle agent
+    (
+        [ -z "$MEMORY_MAX" ] || echo 0 > $group/cgroup.procs
+        LD_PRELOAD=$preload coracle agent
+    )
     echo "board: the agent ended with $?"
     sleep 1
 done

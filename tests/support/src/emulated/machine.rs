@@ -33,6 +33,16 @@ pub enum Clock {
     Of1970,
 }
 
+/// What a machine has little of; all that there is, where it is not said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Scarce {
+    /// Bytes of memory for the agent and what it starts for itself, files on their way to the disk included. The console
+    /// then tells each second what the agent's control group says of it.
+    pub memory: Option<u64>,
+    /// Bytes that the state disk writes in a second.
+    pub writes: Option<u64>,
+}
+
 /// Whether every write to the state disk is noted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Writes<'a> {
@@ -55,6 +65,8 @@ pub struct Boot<'a> {
     pub writes: Writes<'a>,
     /// Its clock.
     pub clock: Clock,
+    /// What it has little of.
+    pub scarce: Scarce,
     /// A port of this machine's loopback that leads to the same port of the board.
     pub port: Option<u16>,
     /// Where its console goes.
@@ -92,8 +104,11 @@ impl Machine {
     }
 
     fn start(boot: &Boot<'_>) -> io::Result<Self> {
-        let mut command = qemu(Arch::Amd64, MEMORY_MIB, &boot.kernel.image, boot.ramdisk, "quiet");
-        command.args(["-smp", "1", "-nographic", "-drive", &drive(boot.state)]);
+        // Words that the kernel does not know are the environment of the first process.
+        let words = format!("quiet{}", memory(boot.scarce));
+        let mut command = qemu(Arch::Amd64, MEMORY_MIB, &boot.kernel.image, boot.ramdisk, &words);
+        let state = format!("{}{}", drive(boot.state), speed(boot.scarce));
+        command.args(["-smp", "1", "-nographic", "-drive", &state]);
         if let Writes::Noted(log) = boot.writes {
             command.args(["-drive", &drive(log)]);
         }
@@ -119,6 +134,14 @@ impl Machine {
     pub fn is_on(&mut self) -> bool {
         self.0.is_running()
     }
+}
+
+fn memory(scarce: Scarce) -> String {
+    scarce.memory.map(|bytes| format!(" MEMORY_MAX={bytes}")).unwrap_or_default()
+}
+
+fn speed(scarce: Scarce) -> String {
+    scarce.writes.map(|bytes| format!(",throttling.bps-write={bytes}")).unwrap_or_default()
 }
 
 /// What the machine has written is in this machine's page cache when it is killed, and none of it is lost here: that

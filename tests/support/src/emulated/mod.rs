@@ -15,6 +15,6 @@ mod qemu;
 mod ramdisk;
 
 pub use kernel::{Kernel, add_modules, archive, kernel};
-pub use machine::{Boot, Clock, HOST, Machine, Writes, disk};
+pub use machine::{Boot, Clock, HOST, Machine, Scarce, Writes, disk};
 pub use qemu::{console, qemu};
 pub use ramdisk::{Syncs, pack};

@@ -14,8 +14,8 @@ use crate::scratch::TempDir;
 
 const INIT: &str = include_str!("init.sh");
 /// What `init.sh` uses of busybox.
-const APPLETS: [&str; 12] =
-    ["sh", "mount", "mkdir", "cp", "switch_root", "cat", "cut", "insmod", "ip", "sleep", "echo", "ls"];
+const APPLETS: [&str; 13] =
+    ["sh", "mount", "mkdir", "cp", "switch_root", "cat", "cut", "insmod", "ip", "sleep", "echo", "ls", "tr"];
 /// What the board's disks, network and overlays need.
 const MODULES: [&str; 6] = ["virtio_pci", "virtio_blk", "virtio_net", "dm-mod", "dm-log-writes", "overlay"];
 /// What the board has of this machine's programs, besides the agent.

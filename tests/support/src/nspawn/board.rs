@@ -38,7 +38,8 @@ mkdir /run/systemd
 mount -t tmpfs tmpfs "$dir/root"
 mkdir "$dir/root/upper" "$dir/root/work" "$dir/root/all"
 mount -t overlay -o "lowerdir=$dir/files:$tree,upperdir=$dir/root/upper,workdir=$dir/root/work" overlay "$dir/root/all"
-mount -o loop "$dir/state.img" "$dir/root/all/var/lib/coracle"
+mount -o loop "$dir/state.img" "$dir/state"
+mount --bind "$dir/state" "$dir/root/all/var/lib/coracle"
 export UNIFIED_CGROUP_HIERARCHY=1
 exec systemd-nspawn --quiet --register=no --keep-unit --capability=all \
     --system-call-filter='add_key keyctl request_key' --console=pipe "$@" -D "$dir/root/all" --boot
@@ -51,6 +52,17 @@ pub enum Network {
     Loopback,
     /// Nothing.
     None,
+}
+
+/// What can be written on a board beside its state, which is a file system of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Root {
+    /// All of it, until the power goes.
+    Writable,
+    /// Nothing but `/run` and `/tmp`.
+    ReadOnly,
+    /// The same, but for `/etc`, an overlay in memory.
+    EtcOverlay,
 }
 
 /// What stays of a board while it is off.
@@ -75,7 +87,7 @@ impl Board {
     /// A board with a configuration and nothing else of the agent's: it is to be installed there.
     pub fn bare(config: &str) -> io::Result<Self> {
         let board = Self { tree: tree(Arch::Amd64)?, dir: TempDir::new("nspawn") };
-        for folder in ["root", "files/usr/bin", "files/var/lib/coracle", "files/etc/coracle"] {
+        for folder in ["root", "state", "files/usr/bin", "files/var/lib/coracle", "files/etc/coracle"] {
             fs::create_dir_all(board.dir.join(folder))?;
         }
         disk(board.dir.join("state.img"), DISK_MIB)?;
@@ -110,6 +122,11 @@ impl Board {
 
     /// Switches the board on, and waits until its systemd is at work.
     pub fn boot(&self, network: Network, console: &Path) -> io::Result<Machine> {
+        self.boot_as(network, Root::Writable, console)
+    }
+
+    /// The same with a root of another kind.
+    pub fn boot_as(&self, network: Network, root: Root, console: &Path) -> io::Result<Machine> {
         let since = Instant::now();
         let mut command = Command::new("unshare");
         command.args(["-m", "--propagation", "private", "sh", "-ec", BOOT, "sh"]);
@@ -117,6 +134,14 @@ impl Board {
         command.arg(self.dir.path()).arg(&self.tree).arg(&group);
         if network == Network::None {
             command.arg("--private-network");
+        }
+        if root != Root::Writable {
+            // Its own mount, which does not become read-only with those of the root.
+            let state = self.dir.join("state");
+            command.arg("--read-only").arg(format!("--bind={}:/var/lib/coracle", state.display()));
+        }
+        if root == Root::EtcOverlay {
+            command.arg("--overlay=+/etc::/etc");
         }
         let nspawn = Running::start("systemd-nspawn", &mut command, console)?;
         let mut machine = Machine { nspawn, group, init: None, since };

@@ -14,4 +14,4 @@
 
 mod board;
 
-pub use board::{Board, Machine, Network};
+pub use board::{Board, Machine, Network, Root};
