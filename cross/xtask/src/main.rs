@@ -29,6 +29,7 @@ mod manners;
 mod namespace;
 mod packages;
 mod powercut;
+mod qemu_user;
 mod repair;
 mod reproducible;
 mod sbom;
@@ -114,6 +115,11 @@ const COMMANDS: &[Command] = &[
         build::command,
     ),
     ("size", "build it and hold it against its budget; --target TRIPLE|all", size::command),
+    (
+        "emulated",
+        "run the releases of other processors here: their tests, platforms, pulls and sessions; --target TRIPLE|all, --binaries DIR, --short",
+        qemu_user::command,
+    ),
     ("targets", "lint the agent for the other targets, arm and arm64", build::lint),
     (
         "deny",
