@@ -33,6 +33,7 @@ mod qemu_user;
 mod repair;
 mod reproducible;
 mod sbom;
+mod sections;
 mod setup;
 mod signed;
 mod sim;
@@ -114,7 +115,11 @@ const COMMANDS: &[Command] = &[
         "build the static release binary and judge it, for amd64 or --target TRIPLE|all of cross/targets.toml",
         build::command,
     ),
-    ("size", "build it and hold it against its budget; --target TRIPLE|all", size::command),
+    (
+        "size",
+        "build it, show what its bytes are for, hold it against its budget; --target TRIPLE|all, --binaries DIR",
+        size::command,
+    ),
     (
         "emulated",
         "run the releases of other processors here: their tests, platforms, pulls and sessions; --target TRIPLE|all, --binaries DIR, --short",
