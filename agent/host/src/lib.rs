@@ -19,6 +19,8 @@ pub mod identity;
 pub mod journald;
 pub mod kernel;
 pub mod mounts;
+#[cfg(all(target_env = "musl", target_pointer_width = "32", target_endian = "little"))]
+mod narrow_clock;
 pub mod notify;
 pub mod pressure;
 pub mod priority;

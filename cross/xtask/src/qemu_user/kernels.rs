@@ -19,10 +19,12 @@ const MEMORY_MIB: u32 = 256;
 const INIT: &str = "#!/bin/busybox sh
 /bin/busybox mount -t proc proc /proc
 /coracle platform
+/bin/busybox date -s 2040-01-01
+/coracle why > /why 2>&1; echo in 2040: $?
 /bin/busybox poweroff -f
 ";
 
-/// What `coracle platform` of this 32-bit binary says there.
+/// What `coracle platform` of this 32-bit binary says there, and with what `coracle why` ends where the clock says 2040.
 pub fn platform_on_arm64(exe: &Path) -> io::Result<String> {
     setup::install_program("qemu-system-aarch64", "qemu-system-arm", "a machine with a 64-bit kernel")?;
     let dir = TempDir::new("arm64");

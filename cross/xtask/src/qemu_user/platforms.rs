@@ -42,7 +42,7 @@ pub fn rows(guest: &Guest<'_>) -> Vec<Row> {
         .map(|(_, cpu, expected)| Row::new(format!("platform -cpu {cpu}"), on(guest, cpu, expected)))
         .collect();
     if guest.target.platform.starts_with("linux/arm/") {
-        rows.push(Row::new("platform, an arm64 kernel", on_64_bit(guest)));
+        rows.push(Row::new("platform and 2040, arm64 kernel", on_64_bit(guest)));
     }
     rows
 }
@@ -76,7 +76,7 @@ fn on_64_bit(guest: &Guest<'_>) -> io::Result<String> {
     let text = kernels::platform_on_arm64(&guest.exe)?;
     let lines: Vec<&str> = text.lines().map(str::trim).collect();
     let said = lines.iter().find(|line| line.contains("a 32-bit agent on a 64-bit kernel"));
-    let said = said.filter(|_| first(&text) == "linux/arm64");
+    let said = said.filter(|_| first(&text) == "linux/arm64" && lines.contains(&"in 2040: 0"));
     // `build  arm -> a 32-bit agent …`
     let words = said.and_then(|line| line.split_once("-> ")).map(|(_, words)| words.to_owned());
     words.ok_or_else(|| io::Error::other(text.clone()))
