@@ -24,6 +24,8 @@ const USAGE: &str = "board up NAME [--files DIR] [--package FILE] [--forward HER
 const PID: &str = "qemu.pid";
 /// How long a board may take to switch itself off.
 const DOWN_MAX: Duration = Duration::from_secs(120);
+/// After how long it is asked once more.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Ctrl-], which leaves the console.
 const LEAVE: u8 = 0x1d;
@@ -155,10 +157,15 @@ fn down(arch: Arch, rest: &[String]) -> io::Result<()> {
     };
     let began = Instant::now();
     if rest.is_empty() {
-        // Whatever was typed there is given up first.
         let mut line = UnixStream::connect(dir.join("console.sock"))?;
-        line.write_all(b"\x03\nsystemctl start poweroff.target\n")?;
+        let mut asked = None;
         while running(&dir).is_some() && began.elapsed() < DOWN_MAX {
+            // A shell that is only starting throws away what it was told before its prompt.
+            if asked.is_none_or(|asked: Instant| asked.elapsed() > ASK_AGAIN) {
+                asked = Some(Instant::now());
+                // It may have switched itself off since it was looked at. Whatever was typed there is given up first.
+                line.write_all(b"\x03\nsystemctl --no-block start poweroff.target\n").ok();
+            }
             std::thread::sleep(LOOK_AGAIN);
         }
     }
