@@ -24,7 +24,7 @@ const STEPS: &[Step] = &[
     ("yocto", || yocto::command(&["--short".to_owned()])),
     ("deny", || deny::command(&[])),
     ("sbom", || sbom::command(&[])),
-    ("sim", || sim::command(&[])),
+    ("sim", || sim::command(&["--schedules", "40000"].map(String::from))),
     ("fuzz", || fuzz::command(&["--short".to_owned()])),
     ("size", || size::command(&[])),
     ("systemd", || booted::command(&[])),
