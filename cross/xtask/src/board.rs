@@ -158,7 +158,9 @@ fn down(arch: Arch, rest: &[String]) -> io::Result<()> {
     let began = Instant::now();
     if rest.is_empty() {
         let mut line = UnixStream::connect(dir.join("console.sock"))?;
-        let mut asked = None;
+        // What it says has to be heard: it stands still where nobody takes its words.
+        line.set_read_timeout(Some(LOOK_AGAIN))?;
+        let (mut asked, mut heard) = (None, [0; 4096]);
         while running(&dir).is_some() && began.elapsed() < DOWN_MAX {
             // A shell that is only starting throws away what it was told before its prompt.
             if asked.is_none_or(|asked: Instant| asked.elapsed() > ASK_AGAIN) {
@@ -166,7 +168,9 @@ fn down(arch: Arch, rest: &[String]) -> io::Result<()> {
                 // It may have switched itself off since it was looked at. Whatever was typed there is given up first.
                 line.write_all(b"\x03\nsystemctl --no-block start poweroff.target\n").ok();
             }
-            std::thread::sleep(LOOK_AGAIN);
+            if matches!(line.read(&mut heard), Ok(0)) {
+                std::thread::sleep(LOOK_AGAIN);
+            }
         }
     }
     let cut = running(&dir).is_some();
