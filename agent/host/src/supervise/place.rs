@@ -5,6 +5,11 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use coracle_core::ident::WorkloadId;
+use coracle_core::saved::Newer;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::files;
 
 /// What stands before a service's name in the second slot. No service's own name begins like this.
 const SECOND: &str = "_b.";
@@ -57,6 +62,33 @@ const LEAVING: &str = "leaving";
 pub struct Place(PathBuf);
 
 impl Place {
+    /// Replaces one of its saved forms.
+    ///
+    /// # Errors
+    /// That of the file system.
+    pub(super) fn save(&self, name: &str, form: &impl Serialize) -> io::Result<()> {
+        let fresh = self.join(&format!("{name}.new"));
+        fs::write(&fresh, serde_json::to_vec(form)?)?;
+        fs::rename(&fresh, self.join(name))
+    }
+
+    /// One of its saved forms, if it is there, of at most so many bytes and no newer version.
+    ///
+    /// # Errors
+    /// That of the file system, or `InvalidData`.
+    pub(super) fn saved<T: DeserializeOwned>(
+        &self,
+        name: &str,
+        max: u64,
+        version: u32,
+    ) -> io::Result<Option<T>> {
+        let Some(bytes) = files::read_bounded(&self.join(name), max)? else { return Ok(None) };
+        if let Some(newer) = Newer::of_json(&bytes, version) {
+            return Err(io::Error::new(io::ErrorKind::InvalidData, newer));
+        }
+        Ok(Some(serde_json::from_slice(&bytes)?))
+    }
+
     /// The place of `id` under `run_dir`, in one of its slots.
     #[must_use]
     pub fn new(run_dir: &Path, id: &WorkloadId, slot: Slot) -> Self {

@@ -1,16 +1,13 @@
 //! What became of a workload, as its shim writes it down.
 
-use std::fs;
 use std::io;
 
 use coracle_core::health;
 use coracle_core::ident::WorkloadId;
-use coracle_core::saved::Newer;
 use coracle_core::time::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::place::Place;
-use crate::files;
 
 /// Version of the saved form; the first shims wrote none.
 pub const STATUS_VERSION: u32 = 1;
@@ -151,9 +148,7 @@ impl Status {
     /// # Errors
     /// That of the file system.
     pub fn write(&self, place: &Place) -> io::Result<()> {
-        let fresh = place.join("status.json.new");
-        fs::write(&fresh, serde_json::to_vec(self)?)?;
-        fs::rename(&fresh, place.join(FILE))
+        place.save(FILE, self)
     }
 
     /// What is written down, if anything.
@@ -161,11 +156,7 @@ impl Status {
     /// # Errors
     /// That of the file system, or `InvalidData`.
     pub fn read(place: &Place) -> io::Result<Option<Self>> {
-        let Some(bytes) = files::read_bounded(&place.join(FILE), STATUS_BYTES_MAX)? else { return Ok(None) };
-        if let Some(newer) = Newer::of_json(&bytes, STATUS_VERSION) {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, newer));
-        }
-        Ok(Some(serde_json::from_slice(&bytes)?))
+        place.saved(FILE, STATUS_BYTES_MAX, STATUS_VERSION)
     }
 }
 

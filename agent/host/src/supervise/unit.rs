@@ -1,6 +1,5 @@
 //! What a shim is to run: everything it needs, so that it asks nobody.
 
-use std::fs;
 use std::io;
 use std::path::PathBuf;
 
@@ -8,11 +7,9 @@ use coracle_core::allowance::Places;
 use coracle_core::deployment::Workload;
 use coracle_core::ident::WorkloadId;
 use coracle_core::oci::config::ExecConfig;
-use coracle_core::saved::Newer;
 use serde::{Deserialize, Serialize};
 
 use super::place::Place;
-use crate::files;
 
 /// Version of the saved form. Units live in memory: one of a newer version is from an agent that was replaced since by
 /// an older one, and its shim runs on until somebody stops it who can read it.
@@ -67,9 +64,7 @@ impl Unit {
     /// # Errors
     /// That of the file system.
     pub fn write(&self, place: &Place) -> io::Result<()> {
-        let fresh = place.join("unit.json.new");
-        fs::write(&fresh, serde_json::to_vec(self)?)?;
-        fs::rename(&fresh, place.join(FILE))
+        place.save(FILE, self)
     }
 
     /// The unit of a place, if there is one.
@@ -77,16 +72,14 @@ impl Unit {
     /// # Errors
     /// That of the file system, or `InvalidData`.
     pub fn read(place: &Place) -> io::Result<Option<Self>> {
-        let Some(bytes) = files::read_bounded(&place.join(FILE), UNIT_BYTES_MAX)? else { return Ok(None) };
-        if let Some(newer) = Newer::of_json(&bytes, UNIT_VERSION) {
-            return Err(io::Error::new(io::ErrorKind::InvalidData, newer));
-        }
-        Ok(Some(serde_json::from_slice(&bytes)?))
+        place.saved(FILE, UNIT_BYTES_MAX, UNIT_VERSION)
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     #[test]
