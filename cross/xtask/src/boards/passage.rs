@@ -1,8 +1,7 @@
 //! One board's way through all generations, and what it came to.
 
 use std::fs;
-use std::io::{self, Read as _, Write as _};
-use std::net::{SocketAddr, TcpStream};
+use std::io;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -13,6 +12,7 @@ use serde_json::Value;
 
 use super::scene::{PORT, Scene, answer};
 use crate::broker::{Message, Watch};
+use crate::emulated::call;
 use crate::interrupt;
 
 /// For everything that takes seconds in a machine without hardware help, on a loaded host.
@@ -219,7 +219,7 @@ impl Passage {
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
             interrupt::check()?;
-            let said = call(self.port).unwrap_or_default();
+            let said = call(self.port, Duration::from_secs(10)).unwrap_or_default();
             let found = generations.iter().find(|number| said.ends_with(&answer(**number, self.arch)));
             if let Some(generation) = found {
                 return Ok(*generation);
@@ -250,14 +250,4 @@ impl Passage {
         }
         self.row
     }
-}
-
-fn call(port: u16) -> io::Result<String> {
-    let address = SocketAddr::from(([127, 0, 0, 1], port));
-    let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
-    stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.take(4096).read_to_string(&mut answer)?;
-    Ok(answer)
 }

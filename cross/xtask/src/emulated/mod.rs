@@ -9,5 +9,5 @@ mod writes;
 
 pub use cuts::{Outcome, cuts};
 pub use hardware::Kind;
-pub use scene::Chance;
+pub use scene::{Chance, call};
 pub use writes::{Disks, writes};

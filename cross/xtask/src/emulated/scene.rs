@@ -135,7 +135,7 @@ impl Scene {
         let began = Instant::now();
         while began.elapsed() < PATIENCE {
             interrupt::check()?;
-            let said = call(self.port).unwrap_or_default();
+            let said = call(self.port, Duration::from_secs(2)).unwrap_or_default();
             if let Some(generation) =
                 generations.iter().find(|generation| said.ends_with(&answer(**generation)))
             {
@@ -152,10 +152,11 @@ fn answer(generation: u64) -> String {
     format!("this is generation {generation}.")
 }
 
-fn call(port: u16) -> io::Result<String> {
+/// What answers at a port of this machine's, waited for within `patience`.
+pub fn call(port: u16, patience: Duration) -> io::Result<String> {
     let address = SocketAddr::from(([127, 0, 0, 1], port));
     let mut stream = TcpStream::connect_timeout(&address, Duration::from_secs(1))?;
-    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    stream.set_read_timeout(Some(patience))?;
     stream.write_all(b"GET / HTTP/1.0\r\n\r\n")?;
     let mut answer = String::new();
     stream.take(4096).read_to_string(&mut answer)?;

@@ -130,7 +130,14 @@ fn musl(triple: &str) -> io::Result<Value> {
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", library.display())))?;
     let version = musl_version(&bytes)
         .ok_or_else(|| io::Error::other(format!("{} names no version", library.display())))?;
-    Ok(json!({
+    let mut musl = musl_of(&version);
+    musl["hashes"] = json!([{ "alg": "SHA-256", "content": bare(&sha256(&bytes)) }]);
+    Ok(musl)
+}
+
+/// The C library, whoever brings it.
+fn musl_of(version: &str) -> Value {
+    json!({
         "type": "library",
         "bom-ref": "musl",
         "name": "musl",
@@ -139,8 +146,7 @@ fn musl(triple: &str) -> io::Result<Value> {
         "licenses": [{ "license": { "id": "MIT" } }],
         "purl": format!("pkg:generic/musl@{version}"),
         "cpe": format!("cpe:2.3:a:musl-libc:musl:{version}:*:*:*:*:*:*:*"),
-        "hashes": [{ "alg": "SHA-256", "content": bare(&sha256(&bytes)) }],
-    }))
+    })
 }
 
 /// What zig compiles into a binary from its own sources: the C library, and the arithmetic that a processor lacks.
@@ -150,17 +156,8 @@ fn of_zig() -> io::Result<[Value; 2]> {
         .map_err(|error| io::Error::new(error.kind(), format!("{}: {error}", path.display())))?;
     let version = quoted_version(&text)
         .ok_or_else(|| io::Error::other(format!("{} names no version", path.display())))?;
-    let musl = json!({
-        "type": "library",
-        "bom-ref": "musl",
-        "name": "musl",
-        "version": version,
-        "scope": "required",
-        "licenses": [{ "license": { "id": "MIT" } }],
-        "purl": format!("pkg:generic/musl@{version}"),
-        "cpe": format!("cpe:2.3:a:musl-libc:musl:{version}:*:*:*:*:*:*:*"),
-        "description": format!("as zig {} has it", zig::VERSION),
-    });
+    let mut musl = musl_of(&version);
+    musl["description"] = json!(format!("as zig {} has it", zig::VERSION));
     let arithmetic = json!({
         "type": "library",
         "bom-ref": "zig-compiler-rt",
