@@ -125,7 +125,7 @@ fn listen(output: impl BufRead, send: &Sender<Message>) {
         let Some((topic, payload)) = line.split_once(' ') else { continue };
         let kind = topic.rsplit('/').next().unwrap_or_default().to_owned();
         let payload = serde_json::from_str(payload).unwrap_or(Value::Null);
-        if send.send(Message { kind, payload }).is_err() {
+        if send.send(Message { kind, payload, at: Instant::now() }).is_err() {
             return;
         }
     }
@@ -160,12 +160,14 @@ impl Publisher {
     }
 }
 
-/// Something a device said.
+/// Something a device said or, as `desired`, was told.
 pub struct Message {
-    /// The last word of its topic: `state`, `up`, `event`, `progress`.
+    /// The last word of its topic: `state`, `up`, `event`, `progress`, `desired`.
     pub kind: String,
     /// What it said.
     pub payload: Value,
+    /// When it was heard.
+    pub at: Instant,
 }
 
 /// See [`Broker::watch`].

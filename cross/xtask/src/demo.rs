@@ -1,6 +1,9 @@
-//! The whole story on one machine: a broker, a registry, a board, two generations of a workload.
+//! The whole story on one machine: an operator, a broker, a registry, a board, two generations of a workload.
 //!
+//! What the board takes is signed by the operator's own tool, and a document that nobody signed is shown to be refused.
 //! Everything listens on loopback ports that were free, lives in directories of its own, and ends with the command.
+
+mod operator;
 
 use std::fs;
 use std::io;
@@ -8,17 +11,18 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use coracle_test_support::agent::{Board, Settings};
+use coracle_test_support::caller::Caller;
 use coracle_test_support::images::busybox::busybox;
 use coracle_test_support::images::tools::{Content, publish};
 use coracle_test_support::images::{Arch, Form, web_server};
 use coracle_test_support::process::{free_port, run};
 use coracle_test_support::registry::Registry;
-use serde_json::{Value, json};
+use serde_json::Value;
 
-use crate::broker::{Broker, Message, Publisher, ROOT, Watch};
+use crate::broker::{Broker, Message, ROOT, Watch};
 use crate::desired::{Desired, site};
 use crate::{interrupt, namespace, setup};
-use coracle_test_support::caller::Caller;
+use operator::Operator;
 
 const DEVICE: &str = "demo";
 
@@ -37,11 +41,13 @@ impl Story {
 /// Shows it.
 pub fn command(_: &[String]) -> io::Result<()> {
     setup::for_tests()?;
-    println!("building the agent (a development build; the first one takes some minutes)");
-    let exe = setup::agent()?;
+    println!(
+        "building the agent and the operator's tool (development builds; the first ones take some minutes)"
+    );
+    let (exe, tool) = (setup::agent()?, setup::operators_tool()?);
     namespace::enter()?;
     interrupt::watch()?;
-    let outcome = show(&exe);
+    let outcome = show(&exe, &tool);
     match &outcome {
         Ok(seconds) => println!(
             "\nThat was all: generation 2 ran {seconds:.1} s after the build. Nothing is left behind."
@@ -52,7 +58,7 @@ pub fn command(_: &[String]) -> io::Result<()> {
 }
 
 /// Hands back how many seconds after the build generation 2 ran.
-fn show(exe: &Path) -> io::Result<f32> {
+fn show(exe: &Path, tool: &Path) -> io::Result<f32> {
     let story = Story(Instant::now());
     println!(
         "\nOne board, one registry, one broker, all on this machine. Seconds count from the end of the build.\n"
@@ -61,45 +67,51 @@ fn show(exe: &Path) -> io::Result<f32> {
     story.tell(&format!("mosquitto listens at {}, docker-registry at {}", broker.url(), registry.host()));
 
     let port = free_port();
-    let images = [publish_site(&registry, port, 1)?, publish_site(&registry, port, 2)?];
+    let names = [publish_site(&registry, port, 1)?, publish_site(&registry, port, 2)?];
     story.tell("published demo/site:1 and demo/site:2, made by umoci, skopeo and buildah: each an index of");
     story.tell(&format!("  {}", Arch::ALL.map(Arch::platform).join(", ")));
 
+    let operator = Operator::new(tool, DEVICE, &broker.url(), &registry.host())?;
+    story.tell("coraclectl keygen --out alice: alice.pub goes into the board's image, alice.key signs");
     let watch = broker.watch(DEVICE)?;
-    let mut operator = broker.publisher(&format!("{ROOT}/d/{DEVICE}/desired"))?;
     let mut settings = Settings::new(DEVICE);
     settings.broker = Some(broker.url());
     settings.insecure = vec![registry.host()];
+    settings.top = "default_network = \"host\"\n".to_owned();
+    settings.tables = format!("[trust]\nkeys_dir = {:?}\n", operator.keys());
     let mut board = Board::new(exe, &settings)?;
     board.start()?;
     let session = until_up(&watch, &Value::Null)?;
     story.tell("the agent is connected and says it is up");
 
     let caller = Caller::start(port);
-    let mut scene = Scene { story: &story, watch: &watch, operator: &mut operator, caller: &caller };
-    scene.deploy(1, &images[0])?;
-    scene.deploy(2, &images[1])?;
+    let scene = Scene { story: &story, watch: &watch, operator: &operator, caller: &caller };
+    scene.deploy(1, &names[0].0)?;
+    scene.deploy(2, &names[1].0)?;
     let seconds = story.0.elapsed().as_secs_f32();
     crash(&story, &mut board, &watch, &session, &caller)?;
+    stranger(&story, &broker, &watch, &names[0].1)?;
     drop(caller);
-    scene_of_other_boards(&story, exe, &settings, &images[1])?;
+    scene_of_other_boards(&story, exe, &settings, &names[1].1)?;
 
-    operator.send(&Desired { device: DEVICE, generation: 3, projects: json!({}) }.envelope())?;
-    until_succeeded(&story, &watch, 3)?;
-    story.tell("told it to run nothing: generation 3 has no project, and the workload is gone");
+    let command = operator.deploy_nothing(4)?;
+    story.tell(&command);
+    until_succeeded(&story, &watch, 4)?;
+    story.tell("told it to run nothing: generation 4 has no project, and the workload is gone");
     board.stop()?;
     Ok(seconds)
 }
 
-/// Publishes a generation of the workload; hands back its pinned reference.
-fn publish_site(registry: &Registry, port: u16, generation: u64) -> io::Result<String> {
+/// Publishes a generation of the workload; hands back its name, and its pinned reference.
+fn publish_site(registry: &Registry, port: u16, generation: u64) -> io::Result<(String, String)> {
     let content = |arch: Arch| Content {
         command: web_server(port).into(),
         files: vec![("/www/index.html".into(), answer(generation, arch))],
     };
     let name = format!("demo/site:{generation}");
     let digest = publish(&registry.host(), &name, Form::Oci, &Arch::ALL, content)?;
-    Ok(format!("{}@{digest}", registry.reference(&name)))
+    let pinned = format!("{}@{digest}", registry.reference(&name));
+    Ok((name, pinned))
 }
 
 /// What the workload tells its callers.
@@ -111,16 +123,18 @@ fn answer(generation: u64, arch: Arch) -> String {
 struct Scene<'a> {
     story: &'a Story,
     watch: &'a Watch,
-    operator: &'a mut Publisher,
+    operator: &'a Operator,
     caller: &'a Caller,
 }
 
 impl Scene<'_> {
-    fn deploy(&mut self, generation: u64, image: &str) -> io::Result<()> {
+    fn deploy(&self, generation: u64, name: &str) -> io::Result<()> {
         let story = self.story;
-        let desired = Desired { device: DEVICE, generation, projects: site(image) };
-        let told = self.operator.send(&desired.envelope())?;
-        story.tell(&format!("told it over MQTT: run generation {generation}, demo/site:{generation}"));
+        let command = self.operator.deploy(generation, name)?;
+        let told = self.watch.until("document of the operator", PATIENCE, |said| {
+            (said.kind == "desired").then_some(said.at)
+        })?;
+        story.tell(&command);
         until_succeeded(story, self.watch, generation)?;
 
         let text = answer(generation, Arch::Amd64);
@@ -196,6 +210,21 @@ fn crash(
     story.tell("killed the agent and started it again: the workload went on,");
     story
         .tell(&format!("  its longest silence since generation 2 began is {} ms", spell.silence.as_millis()));
+    Ok(())
+}
+
+/// Somebody who may publish, and has no key, wants the first generation back.
+fn stranger(story: &Story, broker: &Broker, watch: &Watch, image: &str) -> io::Result<()> {
+    let mut publisher = broker.publisher(&format!("{ROOT}/d/{DEVICE}/desired"))?;
+    publisher.send(&Desired { device: DEVICE, generation: 3, projects: site(image) }.envelope())?;
+    let error = watch.until("refusal", PATIENCE, |said| {
+        let refused = said.kind == "event" && said.payload["to"] == "REJECTED";
+        refused.then(|| said.payload["error"].clone())
+    })?;
+    if error["code"] != "UNSIGNED" {
+        return Err(io::Error::other(format!("what nobody signed was refused for another reason: {error}")));
+    }
+    story.tell("somebody without a key sent generation 3: refused with UNSIGNED, and generation 2 runs on");
     Ok(())
 }
 

@@ -258,10 +258,19 @@ pub fn root() -> io::Result<PathBuf> {
 
 /// The agent, built for tests.
 pub fn agent() -> io::Result<PathBuf> {
-    if cargo(&["build", "--quiet", "--package", "coracle"])?.status()?.success() {
-        return Ok(target_dir()?.join("debug/coracle"));
+    development_build("coracle")
+}
+
+/// Builds the operator's tool in the same way.
+pub fn operators_tool() -> io::Result<PathBuf> {
+    development_build("coraclectl")
+}
+
+fn development_build(package: &str) -> io::Result<PathBuf> {
+    if cargo(&["build", "--quiet", "--package", package])?.status()?.success() {
+        return Ok(target_dir()?.join("debug").join(package));
     }
-    Err(io::Error::other("the agent does not build"))
+    Err(io::Error::other(format!("{package} does not build")))
 }
 
 /// The cargo that runs us, at the root of the repository.
