@@ -10,6 +10,7 @@ fn each_command_has_a_page_and_the_shells_know_them() {
         assert!(script.contains("deploy") && script.contains("keygen"), "{shell}");
     }
     assert!(desk.good(&["man"]).contains("coraclectl"));
+    desk.refused(&["man", "/proc/none"], 64, &["failed to write pages into /proc/none"]);
     desk.good(&["man", "pages"]);
     for command in ["keygen", "sign", "verify", "deploy", "publish", "trust", "trust-rotate"] {
         let page = desk.read(&format!("pages/coraclectl-{command}.1"));
@@ -26,6 +27,9 @@ fn wrong_words_end_as_the_agents_do() {
     desk.refused(&["deploy", "a.yaml", "--scope", "d/a", "--dry-run"], 64, &["failed to read a.yaml"]);
     desk.write("a.yaml", "services: {}\n");
     desk.refused(&["deploy", "a.yaml", "--scope", "d/a", "--project", "a"], 64, &["where does it go?"]);
+    let names_the_file = ["a.yaml: SCHEMA: document is not JSON"];
+    desk.refused(&["trust", "show", "a.yaml"], 65, &names_the_file);
+    desk.refused(&["publish", "a.yaml", "--broker", "mqtt://127.0.0.1:1"], 65, &names_the_file);
     desk.write("coraclectl.toml", "plattforms = []\n");
     desk.refused(&["trust", "show", "a.yaml"], 78, &["coraclectl.toml", "plattforms"]);
     desk.refused(&["--fleet", "none.toml", "trust", "show", "a.yaml"], 78, &["none.toml"]);

@@ -113,6 +113,13 @@ fn what_cannot_run_everywhere_or_be_understood_is_not_sent() {
     check("app:1", "", &["--platform", "linux/riscv64"], 65, &["it has nothing for linux/riscv64"]);
     check("app:1", "", &["--key", "root.key"], 65, &["SIGNATURE: 0 of 1 signatures"]);
     check("app:1", "", &["--broker", "mqtt://127.0.0.1:1"], 75, &["the broker at mqtt://127.0.0.1:1"]);
+    // Told before any registry is asked.
+    let address = "address \"broker.example\" must be mqtt://host[:port]";
+    check("app:none", "", &["--broker", "broker.example"], 64, &[address]);
+    let plain = bed.registry.host().replace("127.0.0.1", "localhost");
+    bed.desk.write("site/compose.yaml", &format!("services:\n  web:\n    image: {plain}/app:1\n"));
+    let words = ["site/compose.yaml", "--scope", "d/board"];
+    bed.desk.refused(&deploy(&words), 75, &["the registry does not speak TLS", "--insecure-registry names"]);
     bed.desk.secret("pass", "wrong\n");
     check("app:1", "", &[], 78, &["alice.key does not open: the passphrase is wrong"]);
     let group = ["site/compose.yaml", "--scope", "g/eu", "--wait"];

@@ -86,6 +86,8 @@ fn a_key_that_cannot_be_used_is_refused_with_what_helps() {
     desk.mode("pass", 0o600);
     desk.secret("public.key", &desk.read("alice.pub"));
     desk.refused(&with("public.key"), 78, &["is a public key"]);
+    // Others may read it, and that is not what is wrong with it.
+    desk.refused(&with("alice.pub"), 78, &["alice.pub is a public key"]);
     desk.shell("umask 077; openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out rsa.key");
     desk.refused(&with("rsa.key"), 78, &["neither an Ed25519 nor an ECDSA P-256"]);
     desk.shell("umask 077; openssl ecparam -name prime256v1 -genkey -noout -out old.key");

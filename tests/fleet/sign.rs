@@ -21,7 +21,7 @@ fn a_document_is_judged_before_it_is_signed() {
     };
     let pinned = format!("r.example/a:1@{digest}");
     for (name, text, expected) in [
-        ("not JSON", "hello".to_owned(), "document is not JSON"),
+        ("not JSON", "hello".to_owned(), "document: SCHEMA: document is not JSON"),
         ("another schema", DOCUMENT.replace("desired/v1", "desired/v9"), "neither the schema"),
         ("no scope", DOCUMENT.replace("d/board", "x/board"), "scope is not d/<device>"),
         ("an unknown key", DOCUMENT.replace("\"gen\"", "\"gne\""), "gen is missing"),

@@ -54,6 +54,8 @@ fn of_registry(error: &RegistryError, message: &str) -> Fault {
         }
         Cause::Connection(_)
         | Cause::Broken(_)
+        | Cause::Unbelieved(_)
+        | Cause::NoTls
         | Cause::Stalled(_)
         | Cause::TooSlow { .. }
         | Cause::Status { .. }
@@ -69,7 +71,23 @@ fn of_registry(error: &RegistryError, message: &str) -> Fault {
     // What a registry serves wrongly today it may serve rightly tomorrow; credentials can be mended on the board.
     let may_be_mended = [Code::Auth, Code::Digest, Code::NotFound].contains(&code);
     let class = if may_be_mended { Class::Transient } else { passes };
-    Fault::new(code, message).classed(class)
+    let fault = Fault::new(code, message).classed(class);
+    match of_connection(&error.cause) {
+        Some(hint) => fault.hint(hint),
+        None => fault,
+    }
+}
+
+/// What helps where a registry was reached and not understood or believed.
+#[allow(clippy::wildcard_enum_match_arm)] // Of many causes, two can be mended by a setting.
+fn of_connection(cause: &registry::Cause) -> Option<&'static str> {
+    match cause {
+        registry::Cause::Unbelieved(_) => {
+            Some("registry.ca_file and registry.certs_dir say whose certificates are believed")
+        }
+        registry::Cause::NoTls => Some("registry.insecure names registries of plain HTTP"),
+        _ => None,
+    }
 }
 
 /// A store that could not be read.

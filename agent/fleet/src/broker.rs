@@ -55,17 +55,24 @@ impl Broker {
     }
 }
 
+/// Whether `args` could be followed: told before registries are asked, which takes its time.
+pub(crate) fn look(args: &BrokerArgs) -> Result<(), Failure> {
+    config(args, args.broker.as_deref().unwrap_or_default(), Vec::new()).map(drop)
+}
+
 fn failed(url: &str, error: &VisitError) -> Failure {
     let exit = match error.loss {
         Loss::Credentials => Exit::Configuration,
         Loss::Network | Loss::Busy | Loss::TakenOver => Exit::TryAgain,
         Loss::Protocol => Exit::Unexpected,
     };
-    Failure { exit, message: format!("the broker at {url}: {}", error.cause) }
+    Failure { exit, message: format!("failed to speak with the broker at {url}: {}", error.cause) }
 }
 
 fn config(args: &BrokerArgs, url: &str, topics: Vec<String>) -> Result<ChannelConfig, Failure> {
-    let wrong = |why: &str| Failure::usage(format!("the broker's address {why}"));
+    // An address may have a password in it, by mistake; then it is not shown.
+    let named = if url.contains('@') { String::new() } else { format!(" {:?}", crate::shown(url)) };
+    let wrong = |why: &str| Failure::usage(format!("the broker's address{named} {why}"));
     let (tls, host, port) =
         address(url).ok_or_else(|| wrong("must be mqtt://host[:port] or mqtts://host[:port]"))?;
     let client = match (&args.cert_file, &args.key_file) {

@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 
 use crate::args::{Boards, BrokerArgs, Deploy};
 use crate::before::{self, Before};
-use crate::broker::Broker;
+use crate::broker::{self, Broker};
 use crate::changes::{Change, changes};
 use crate::compose::{self, Asked};
 use crate::document::{self, refused};
@@ -41,6 +41,9 @@ pub(crate) fn deploy(args: &Deploy, fleet: &Fleet) -> Result<Exit, Failure> {
     let broker = fleet.broker(&args.broker);
     if broker.is_none() && args.out.is_none() && !args.dry_run {
         return Err(Failure::usage("where does it go? give --broker URL, --out FILE or --dry-run"));
+    }
+    if let Some(broker) = &broker {
+        broker::look(broker)?;
     }
     let platforms = fleet.platforms(&args.platforms)?;
     if platforms.is_empty() && !projects.is_empty() {
@@ -268,28 +271,10 @@ pub(crate) fn publish(args: &crate::args::Publish, fleet: &Fleet) -> Result<Exit
     let policy = verify::believed(args.trust.as_deref().or(fleet.trust.as_deref()), &[])?;
     let broker =
         fleet.broker(&args.broker).ok_or_else(|| Failure::usage("where does it go? give --broker URL"))?;
-    let root = broker.root.clone().unwrap_or_default();
-    let (kind, sealed) = document::kind(&bytes).map_err(|fault| refused(&fault))?;
-    if !sealed {
-        let fault = Fault::new(Code::Unsigned, "document is not in an envelope; coraclectl sign makes one");
-        return Err(refused(&fault));
-    }
-    let envelope = Envelope::parse(kind, &bytes).map_err(|fault| refused(&fault))?;
-    let topic = match kind {
-        Kind::Trust => format!("{root}/trust"),
-        Kind::Desired => {
-            let desired =
-                Desired::parse(envelope.payload(), Tags::Accepted).map_err(|fault| refused(&fault))?;
-            desired_topic(&root, &desired.scope)
-        }
-    };
-    if let Some(policy) = &policy {
-        let taken = match kind {
-            Kind::Trust => policy.rotate(&bytes).map(drop),
-            Kind::Desired => policy.admit(envelope).map(drop),
-        };
-        taken.map_err(|fault| refused(&fault))?;
-    }
+    broker::look(&broker)?;
+    let root = broker.root.as_deref().unwrap_or_default();
+    let (kind, topic) = judged(&bytes, root, policy.as_ref())
+        .map_err(|fault| document::refused_in(&args.envelope, &fault))?;
     network(async {
         let mut visit = Broker::open(&broker, vec![topic.clone()]).await?;
         if kind == Kind::Desired {
@@ -306,4 +291,23 @@ pub(crate) fn publish(args: &crate::args::Publish, fleet: &Fleet) -> Result<Exit
         out::line(format_args!("published: {topic}"));
     }
     Ok(Exit::Done)
+}
+
+/// What kind an envelope is of, and where it goes; refused where boards would refuse it, as far as it can be known here.
+fn judged(bytes: &[u8], root: &str, policy: Option<&Policy>) -> Result<(Kind, String), Fault> {
+    let (kind, sealed) = document::kind(bytes)?;
+    if !sealed {
+        return Err(Fault::new(Code::Unsigned, "document is not in an envelope; coraclectl sign makes one"));
+    }
+    let envelope = Envelope::parse(kind, bytes)?;
+    let topic = match kind {
+        Kind::Trust => format!("{root}/trust"),
+        Kind::Desired => desired_topic(root, &Desired::parse(envelope.payload(), Tags::Accepted)?.scope),
+    };
+    match (policy, kind) {
+        (None, _) => {}
+        (Some(policy), Kind::Trust) => policy.rotate(bytes).map(drop)?,
+        (Some(policy), Kind::Desired) => policy.admit(envelope).map(drop)?,
+    }
+    Ok((kind, topic))
 }

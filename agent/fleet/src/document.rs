@@ -58,7 +58,7 @@ impl Document {
     /// Reads a file: a document without signatures, or an envelope with some.
     pub(crate) fn read(path: &Path) -> Result<Self, Failure> {
         let bytes = bytes(path)?;
-        Self::parse(bytes).map_err(|fault| refused(&fault))
+        Self::parse(bytes).map_err(|fault| refused_in(path, &fault))
     }
 
     fn parse(bytes: Vec<u8>) -> Result<Self, Fault> {
@@ -99,6 +99,12 @@ pub(crate) fn checked(envelope: &Envelope) -> Result<Vec<u8>, Failure> {
     let bytes = envelope.to_bytes();
     let again = Envelope::parse(envelope.kind(), &bytes);
     again.map(|_| bytes).map_err(|fault| refused(&fault))
+}
+
+/// The document in a file was refused.
+pub(crate) fn refused_in(path: &Path, fault: &Fault) -> Failure {
+    let Failure { exit, message } = refused(fault);
+    Failure { exit, message: format!("{}: {message}", path.display()) }
 }
 
 /// A document was refused: the board's own words, and its exit code.

@@ -23,8 +23,11 @@ pub(crate) fn man(directory: Option<&Path>, command: Command) -> Result<Exit, Fa
         clap_mangen::Man::new(command).render(&mut page).map_err(|error| failed(&error))?;
         return written(&page);
     };
-    std::fs::create_dir_all(directory).map_err(|error| failed(&error))?;
-    clap_mangen::generate_to(command, directory).map_err(|error| failed(&error))?;
+    let unwritten = |error: io::Error| {
+        Failure::usage(format!("failed to write pages into {}: {error}", directory.display()))
+    };
+    std::fs::create_dir_all(directory).map_err(unwritten)?;
+    clap_mangen::generate_to(command, directory).map_err(unwritten)?;
     out::line(format_args!("the pages are in {}", directory.display()));
     Ok(Exit::Done)
 }
@@ -35,5 +38,5 @@ fn written(text: &[u8]) -> Result<Exit, Failure> {
 }
 
 fn failed(error: &io::Error) -> Failure {
-    Failure::unexpected(format!("failed to write: {error}"))
+    Failure::unexpected(format!("failed to write to standard output: {error}"))
 }

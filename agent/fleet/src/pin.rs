@@ -8,7 +8,7 @@ use coracle_core::oci::manifest::{DOCKER_LIST, OCI_INDEX};
 use coracle_core::oci::{Descriptor, Document, ImageConfig, NoMatch, Platform, Reference, select};
 use coracle_host::console::exit::{Exit, Failure, chain};
 use coracle_host::registry::{
-    RawManifest, RegistryClient, RegistryConfig, RegistryError, RegistryFiles, Retry,
+    Cause, RawManifest, RegistryClient, RegistryConfig, RegistryError, RegistryFiles, Retry,
 };
 use serde_json::Value;
 
@@ -178,10 +178,18 @@ fn unusable(reference: &Reference, why: &str) -> Failure {
     Failure { exit: Exit::Refused, message: format!("{reference}: {why}") }
 }
 
+#[allow(clippy::wildcard_enum_match_arm)] // Of many causes, two can be mended by an option.
 fn unfetched(error: &RegistryError) -> Failure {
     let exit = match error.retry() {
         Retry::Never => Exit::Refused,
         Retry::Backoff | Retry::Limited(_) => Exit::TryAgain,
     };
-    Failure { exit, message: chain(error) }
+    let hint = match &*error.cause {
+        Cause::Unbelieved(_) => {
+            "; --registry-ca and --registry-certs-dir say whose certificates are believed"
+        }
+        Cause::NoTls => "; --insecure-registry names registries of plain HTTP",
+        _ => "",
+    };
+    Failure { exit, message: format!("{}{hint}", chain(error)) }
 }

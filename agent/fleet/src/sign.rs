@@ -16,7 +16,7 @@ use crate::signing;
 pub(crate) fn sign(args: &Sign) -> Result<Exit, Failure> {
     let Document { kind, payload, signatures } = {
         let document = Document::read(&args.document)?;
-        document.check(args.boards).map_err(|fault| document::refused(&fault))?;
+        document.check(args.boards).map_err(|fault| document::refused_in(&args.document, &fault))?;
         document
     };
     let signers = signing::signers(&args.signing)?;

@@ -37,7 +37,7 @@ pub(crate) fn signers(args: &Signing) -> Result<Vec<Signer>, Failure> {
             exit: Exit::Configuration,
             message: format!("{} {error}", path.display()),
         };
-        let bytes = secret::read(path, KEY_BYTES_MAX)?;
+        let bytes = secret::read(path, KEY_BYTES_MAX).map_err(|failure| unless_public(path, failure))?;
         let text = String::from_utf8(bytes).map_err(|_| refused(&PrivateKeyError::Form))?;
         let opened =
             Pkcs8::from_pem(&text, || secret::passphrase(files, nth, path).map_err(Unopened::Asking));
@@ -52,6 +52,15 @@ pub(crate) fn signers(args: &Signing) -> Result<Vec<Signer>, Failure> {
         signers.push(Signer { public: public_key(path)?, hand: Hand::Command(command.clone()) });
     }
     Ok(signers)
+}
+
+/// What is wrong with the modes of a file, unless it has a public key, which may well be read by others.
+fn unless_public(path: &Path, failure: Failure) -> Failure {
+    if public_key(path).is_err() {
+        return failure;
+    }
+    let message = format!("{} {}", path.display(), PrivateKeyError::Public);
+    Failure { exit: Exit::Configuration, message }
 }
 
 enum Unopened {

@@ -114,7 +114,7 @@ fn rotate(args: &TrustRotate, fleet: &Fleet) -> Result<Exit, Failure> {
     let current = args.trust.as_ref().or(fleet.trust.as_ref());
     let current = current.ok_or_else(|| Failure::usage("which document counts now? give --trust FILE"))?;
     let Document { payload, .. } = read(current)?;
-    let before = TrustDocument::parse(&payload).map_err(|fault| refused(&fault))?;
+    let before = TrustDocument::parse(&payload).map_err(|fault| document::refused_in(current, &fault))?;
     let mut draft = Draft {
         counter: before.counter().saturating_add(1),
         keys: before.keys().clone(),
@@ -189,7 +189,8 @@ fn read(path: &Path) -> Result<Document, Failure> {
 
 fn show(args: &TrustShow) -> Result<Exit, Failure> {
     let Document { payload, signatures, .. } = read(&args.document)?;
-    let document = TrustDocument::parse(&payload).map_err(|fault| refused(&fault))?;
+    let document =
+        TrustDocument::parse(&payload).map_err(|fault| document::refused_in(&args.document, &fault))?;
     let signed = signed(&document, &payload, &signatures);
     if args.json {
         let mut told = told(&document);

@@ -59,7 +59,7 @@ pub(crate) fn verify(args: &Verify) -> Result<Exit, Failure> {
             out::json(&json!({ "verdict": "refused", "error": fault }));
             return Ok(Exit::Refused);
         }
-        Err(fault) => return Err(document::refused(&fault)),
+        Err(fault) => return Err(document::refused_in(&args.envelope, &fault)),
     }
     Ok(Exit::Done)
 }

@@ -19,7 +19,9 @@ use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::server::ParsedCertificate;
 use rustls::time_provider::TimeProvider;
-use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, InvalidMessage, RootCertStore, SignatureScheme,
+};
 
 use crate::files::SecretError;
 use crate::{authorities, clock, files};
@@ -192,19 +194,18 @@ impl ServerCertVerifier for Pinned {
     }
 }
 
-/// The library's error somewhere in `error`'s causes; those of input and output wrap it without naming it their source.
+/// The library's error somewhere in `error`'s causes; those of input and output wrap it without naming it their source,
+/// and one another, too.
 pub(crate) fn cause<'a>(error: &'a (dyn Error + 'static)) -> Option<&'a rustls::Error> {
     let mut next = Some(error);
     while let Some(error) = next {
-        let wrapped = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        let found = match wrapped {
-            Some(inner) => inner.downcast_ref(),
-            None => error.downcast_ref(),
-        };
-        if found.is_some() {
-            return found;
+        if let Some(found) = error.downcast_ref() {
+            return Some(found);
         }
-        next = error.source();
+        next = match error.downcast_ref::<io::Error>().and_then(io::Error::get_ref) {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
     }
     None
 }
@@ -233,6 +234,13 @@ pub(crate) fn disbelief(error: &rustls::Error) -> Option<String> {
             let presented = presented.iter().take(4).map(short).collect::<Vec<_>>().join(", ");
             format!("its certificate is for {presented:?} and not for {:?}", expected.to_str())
         }
+        // A certificate that is an authority's own, as a first try with openssl makes it, is the usual one of these.
+        CertificateError::Other(other) => format!("its certificate cannot be a server's: {other}"),
         _ => return None,
     })
+}
+
+/// Whether the other side answered in something that is no TLS.
+pub(crate) fn is_no_tls(error: &rustls::Error) -> bool {
+    matches!(error, rustls::Error::InvalidMessage(InvalidMessage::InvalidContentType))
 }

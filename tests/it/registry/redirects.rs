@@ -129,7 +129,7 @@ async fn tls_is_spoken_and_checked_unless_the_registry_is_named_insecure() {
     let mut config = bench.config(true);
     config.ca_file = Some(other.join("ca.crt"));
     for result in bench.fetch(config).await {
-        says(&result.unwrap_err(), "unknown authority", &["the connection failed"]);
+        says(&result.unwrap_err(), "unknown authority", &["the registry is not believed: no authority"]);
     }
     let mut config = bench.config(true);
     config.ca_file = Some(other.join("missing.crt"));

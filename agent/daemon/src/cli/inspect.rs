@@ -79,7 +79,12 @@ pub(super) fn completions(shell: clap_complete::Shell, command: Command) -> Resu
 /// Writes the manual pages.
 pub(super) fn man(directory: Option<&Path>, command: Command) -> Result<Exit, Failure> {
     match directory {
-        Some(directory) => written(manual::pages(command, directory).map(drop)),
+        Some(directory) => match manual::pages(command, directory) {
+            Ok(_) => Ok(Exit::Done),
+            Err(error) => {
+                Err(Failure::usage(format!("failed to write pages into {}: {error}", directory.display())))
+            }
+        },
         None => written(manual::page(command, &mut io::stdout().lock())),
     }
 }
@@ -87,7 +92,7 @@ pub(super) fn man(directory: Option<&Path>, command: Command) -> Result<Exit, Fa
 fn written(result: io::Result<()>) -> Result<Exit, Failure> {
     match result {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Failure::unexpected(format!("failed to write: {error}")))
+            Err(Failure::unexpected(format!("failed to write to standard output: {error}")))
         }
         Ok(()) | Err(_) => Ok(Exit::Done),
     }

@@ -10,7 +10,8 @@ use serde_json::json;
 use super::args::Pull;
 use super::{context, out, progress};
 use crate::config::Settings;
-use crate::exit::{Exit, Failure};
+use crate::exit::{Exit, Failure, chain};
+use crate::faults;
 use crate::images::{ImageError, Images, Reach, Step, Watch, words};
 use crate::pace::Urgency;
 
@@ -167,7 +168,8 @@ pub(super) fn failure(error: &ImageError) -> Failure {
         | ImageError::Room { .. }
         | ImageError::Platform { .. } => Exit::Unexpected,
     };
-    Failure::new(exit, error)
+    let hint = faults::of_image(error).hint.map(|hint| format!("; {hint}")).unwrap_or_default();
+    Failure { exit, message: format!("{}{hint}", chain(error)) }
 }
 
 /// An image for programs.

@@ -356,7 +356,7 @@ fn cause(error: OciDistributionError, digest: &Digest) -> Cause {
                 Some(_) | None => status(400, said),
             }
         }
-        OciDistributionError::RequestError(error) => Cause::Connection(error.without_url()),
+        OciDistributionError::RequestError(error) => Cause::of_request(error),
         OciDistributionError::IoError(error) => broken(error, digest),
         OciDistributionError::DigestError(_) => Cause::AnnouncedDigest,
         other => status(400, &other.to_string()),

@@ -335,7 +335,8 @@ impl RegistryClient {
         digest: &Digest,
         cause: Cause,
     ) -> Cause {
-        if !matches!(cause, Cause::Status { .. } | Cause::Connection(_)) {
+        if !matches!(cause, Cause::Status { .. } | Cause::Connection(_) | Cause::Unbelieved(_) | Cause::NoTls)
+        {
             return cause;
         }
         let url = format!("{}/v2/{}/blobs/{digest}", endpoint.base(), endpoint.repository);

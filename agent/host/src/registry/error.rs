@@ -6,6 +6,7 @@ use std::time::Duration;
 use coracle_core::oci::Digest;
 
 use crate::files::SecretError;
+use crate::tls;
 
 /// A failed attempt: what was tried, on which object of which registry, and why it failed.
 ///
@@ -54,6 +55,12 @@ pub enum Cause {
     /// No connection, or it broke.
     #[error("the connection failed")]
     Connection(#[source] reqwest::Error),
+    /// It was reached, and its certificate is not to be believed.
+    #[error("the registry is not believed: {0}")]
+    Unbelieved(String),
+    /// It was reached, and what it answers is no TLS.
+    #[error("the registry does not speak TLS")]
+    NoTls,
     /// The connection broke within a blob.
     #[error("the connection broke within the content")]
     Broken(#[source] std::io::Error),
@@ -173,11 +180,27 @@ impl fmt::Display for Said<'_> {
 }
 
 impl Cause {
+    /// A request that got no answer.
+    pub(super) fn of_request(error: reqwest::Error) -> Self {
+        let error = error.without_url();
+        match tls::cause(&error) {
+            Some(found) if tls::is_no_tls(found) => Self::NoTls,
+            Some(found) => match tls::disbelief(found) {
+                Some(why) => Self::Unbelieved(why),
+                None => Self::Connection(error),
+            },
+            None => Self::Connection(error),
+        }
+    }
+
     /// Whether trying again may help.
     #[must_use]
     pub fn retry(&self) -> Retry {
         match self {
             Self::Connection(_)
+            // The clock may come right, a certificate be renewed.
+            | Self::Unbelieved(_)
+            | Self::NoTls
             | Self::Broken(_)
             | Self::Stalled(_)
             | Self::TooSlow { .. }

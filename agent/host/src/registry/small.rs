@@ -171,7 +171,7 @@ impl Web {
         let wait = config.timeouts.connect + config.timeouts.read;
         match tokio::time::timeout(wait, builder.send()).await {
             Ok(Ok(response)) => Ok(response),
-            Ok(Err(error)) => Err(Cause::Connection(error.without_url())),
+            Ok(Err(error)) => Err(Cause::of_request(error)),
             Err(_) => Err(Cause::Stalled(wait)),
         }
     }

@@ -200,7 +200,7 @@ fn read_own(path: &Path) -> Result<Roots, Cause> {
     let failed = |why: String| Cause::File { path: path.display().to_string(), why };
     let mut store = RootCertStore::empty();
     let mut roots = Roots::new();
-    for certificate in tls::certificates(path).map_err(|error| failed(words(&error)))? {
+    for certificate in tls::certificates(path).map_err(|error| Cause::Tls(words(&error)))? {
         store.add(certificate.clone()).map_err(|error| failed(error.to_string()))?;
         roots.push(certificate.to_vec());
     }
