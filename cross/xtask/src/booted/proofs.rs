@@ -12,7 +12,7 @@ use super::bench::{Bench, same, unit};
 pub type Proof = fn(&mut Bench) -> io::Result<String>;
 
 /// Those on a board that goes on.
-pub const FIRST: [(&str, Proof); 12] = [
+pub const FIRST: [(&str, Proof); 13] = [
     ("a workload is a unit of its own", own_unit),
     ("workloads together have ceilings, and the agent a slice of its own", slices),
     ("policy, order and stop time are systemd's", settings),
@@ -23,6 +23,7 @@ pub const FIRST: [(&str, Proof); 12] = [
     ("a workload that was started without systemd goes on, and then is a unit", from_direct),
     ("a shim that is killed takes nothing with it for good", shim),
     ("a policy that counts ends where it says", counted),
+    ("stopping their slice stops all workloads, and nothing else", slice_stopped),
     ("what was stopped by hand stays stopped until the board boots", by_hand),
     ("a service waits for the health of another one", conditions),
 ];
@@ -260,6 +261,21 @@ fn counted(bench: &mut Bench) -> io::Result<String> {
         &"",
     )?;
     Ok("two restarts, exit code 7; removed without a trace".to_owned())
+}
+
+fn slice_stopped(bench: &mut Bench) -> io::Result<String> {
+    let agent = bench.property("coracle.service", "MainPID")?;
+    bench.run(&["systemctl", "stop", "coracle.slice"])?;
+    for id in [WEB, DB] {
+        bench.until_workload(id, "stopped")?;
+        same("state", &bench.property(&unit(id), "ActiveState")?, &"inactive".to_owned())?;
+    }
+    bench.run(&["coracle", "restart", "site"])?;
+    for id in [WEB, DB] {
+        bench.until_workload(id, "running")?;
+    }
+    same("agent", &bench.property("coracle.service", "MainPID")?, &agent)?;
+    Ok("both stopped, the agent went on, `coracle restart` brought both back".to_owned())
 }
 
 fn by_hand(bench: &mut Bench) -> io::Result<String> {
