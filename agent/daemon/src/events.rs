@@ -229,6 +229,11 @@ pub(crate) fn not_kept(fault: &Fault) {
     error!(target: kinds::NOT_KEPT, code = fault.code.wire(), "the deployment does not run as it should: {}", fault.message());
 }
 
+/// The kernel ended a workload, or a process of it, or refused it one, for it met a limit.
+pub(crate) fn out_of_bounds(id: &WorkloadId, how: &str, restarts: u32) {
+    warn!(target: kinds::OUT_OF_BOUNDS, workload = %id, restarts, "workload {id} {how}");
+}
+
 /// The checks of a workload say that it is not well any more.
 pub(crate) fn unhealthy(id: &WorkloadId, why: Option<&str>) {
     warn!(target: kinds::UNHEALTHY, workload = %id, why, "a workload is unhealthy");

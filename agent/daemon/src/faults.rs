@@ -8,6 +8,7 @@ use coracle_host::registry::{self, RegistryError};
 use coracle_host::store::{self, StoreError};
 use coracle_host::supervise::{self, Attempt, Checked, Status, SuperviseError};
 
+use crate::endings;
 use crate::exit::chain;
 use crate::images::ImageError;
 use crate::units::UnitError;
@@ -146,13 +147,20 @@ fn of_supervise(error: &SuperviseError, message: &str) -> Fault {
 
 /// A candidate that crashes each time it starts.
 pub(crate) fn crash_loop(id: &WorkloadId, status: &Status) -> Fault {
-    let message = format!("{id} ended {} times in a row{}", status.restarts.saturating_add(1), how(status));
-    workload(Fault::new(Code::Exited, &message), id).hint(&format!("coracle logs {id}"))
+    let times = status.restarts.saturating_add(1);
+    let last = last(status, "the last time it ");
+    exited(&format!("{id} ended {times} times in a row{last}"), id, status)
 }
 
 /// A candidate that does not run yet.
 pub(crate) fn not_running(id: &WorkloadId) -> Fault {
     workload(Fault::new(Code::HealthTimeout, &format!("{id} does not run")), id)
+}
+
+/// The same, of one that ran and ended.
+pub(crate) fn not_running_again(id: &WorkloadId, status: &Status) -> Fault {
+    let fault = Fault::new(Code::HealthTimeout, &format!("{id} does not run{}", last(status, "it ")));
+    workload(fault, id)
 }
 
 /// A candidate whose checks have not passed yet.
@@ -183,17 +191,19 @@ pub(crate) fn waits(wait: &Wait) -> Fault {
 
 /// A candidate that ended, or never started.
 pub(crate) fn ended(id: &WorkloadId, status: &Status) -> Fault {
-    let reason = status.error.as_ref().map_or_else(|| how(status), |error| format!(": {error}"));
-    workload(Fault::new(Code::Exited, &format!("{id} ended on trial{reason}")), id)
-        .hint(&format!("coracle logs {id}"))
+    let reason = status.error.as_ref().map_or_else(|| last(status, "it "), |error| format!(": {error}"));
+    exited(&format!("{id} ended on trial{reason}"), id, status)
 }
 
-fn how(status: &Status) -> String {
-    match (status.oom_killed, status.exit_code) {
-        (true, _) => ", out of memory".to_owned(),
-        (false, Some(code)) => format!(", last with exit code {code}"),
-        (false, None) => String::new(),
-    }
+fn exited(message: &str, id: &WorkloadId, status: &Status) -> Fault {
+    let logs = format!("coracle logs {id}");
+    let hint = endings::remedy(status).map_or_else(|| logs.clone(), |remedy| format!("{remedy}; {logs}"));
+    workload(Fault::new(Code::Exited, message), id).hint(&hint)
+}
+
+/// How its last run ended, where one did.
+fn last(status: &Status, lead: &str) -> String {
+    endings::how(status).map_or_else(String::new, |how| format!(": {lead}{how}"))
 }
 
 fn workload(fault: Fault, id: &WorkloadId) -> Fault {

@@ -3,6 +3,7 @@
 mod agent;
 mod cli;
 mod config;
+mod endings;
 mod engine;
 mod events;
 mod faults;

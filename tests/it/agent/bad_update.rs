@@ -46,7 +46,7 @@ fn a_generation_that_ends_is_rolled_back() {
 #[test]
 fn a_generation_that_crashes_each_time_it_starts_is_rolled_back() {
     let service = |host: &str| json!({"image": format!("{host}/app:crash"), "restart": "unless-stopped"});
-    check("crashes", service, "EXITED", "times in a row, last with exit code 1");
+    check("crashes", service, "EXITED", "times in a row: the last time it ended with exit code 1");
 }
 
 #[test]
@@ -75,7 +75,7 @@ fn a_generation_whose_checks_fail_often_enough_is_rolled_back_before_its_time_is
 fn a_generation_that_is_healthy_and_dies_during_the_soak_is_rolled_back() {
     let script = "sleep 1; echo dying; exit 9";
     let service = |host: &str| json!({"image": format!("{host}/app:3"), "command": ["sh", "-c", script]});
-    check("dies", service, "EXITED", "site.web ended on trial, last with exit code 9");
+    check("dies", service, "EXITED", "site.web ended on trial: it ended with exit code 9");
 }
 
 #[test]

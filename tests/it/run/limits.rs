@@ -13,6 +13,7 @@ fn one_that_takes_more_memory_than_it_may_is_ended_and_that_is_said() {
     let status = bench.run(&unit);
     assert_eq!(status.phase, Phase::Exited);
     assert!(status.oom_killed && status.exit_code != Some(0), "{status:?}");
+    assert_eq!(status.oom_limit, Some(32 << 20), "{status:?}");
     let modest = bench.unit("modest", "dd if=/dev/zero of=/dev/null bs=1M count=1");
     assert!(!bench.run(&modest).oom_killed);
 }

@@ -14,6 +14,7 @@ use serde_json::json;
 use super::args::{Logs, Ps, Rm, Stop};
 use super::{context, out};
 use crate::config::Settings;
+use crate::endings;
 use crate::exit::{Exit, Failure};
 use crate::local;
 
@@ -66,6 +67,8 @@ pub(super) fn describe(supervisor: &Supervisor, status: &Status) -> serde_json::
         "pid": status.pid,
         "exitCode": status.exit_code,
         "oomKilled": status.oom_killed,
+        "oomLimit": status.oom_limit,
+        "forksRefused": status.forks_refused,
         "restarts": status.restarts,
         "startedAt": status.started_at,
         "finishedAt": status.finished_at,
@@ -82,18 +85,20 @@ pub(super) fn describe(supervisor: &Supervisor, status: &Status) -> serde_json::
 pub(super) fn phase(status: &Status, now: Timestamp) -> String {
     let since =
         |at: Option<Timestamp>| at.map_or_else(String::new, |at| format!(" {}", out::ago(now.since(at))));
-    let code = status.exit_code.map_or_else(String::new, |code| format!(" with {code}"));
+    let ended = endings::how(status).map_or_else(String::new, |how| format!(", {how}"));
     match status.phase {
         Phase::Starting => "starting".to_owned(),
         Phase::Running => {
             let new = if status.beside { ", the next one" } else { "" };
             format!("running{}{}{new}", since(status.started_at), health(status))
         }
-        Phase::BackingOff => format!("restarting, ended{code}"),
+        Phase::BackingOff => format!("restarting{ended}"),
         Phase::Stopping => "stopping".to_owned(),
         Phase::Stopped => "stopped".to_owned(),
-        Phase::Exited if status.oom_killed => "exited, out of memory".to_owned(),
-        Phase::Exited => format!("exited{code}"),
+        Phase::Exited => match status.exit_code {
+            Some(code) if !status.oom_killed && !status.forks_refused => format!("exited with {code}"),
+            _ => format!("exited{ended}"),
+        },
         Phase::Failed => format!("failed: {}", status.error.as_deref().unwrap_or("no reason known")),
         Phase::Lost => "lost: its supervisor was killed".to_owned(),
     }

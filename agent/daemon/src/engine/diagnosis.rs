@@ -98,6 +98,8 @@ fn workload(status: &Status) -> Value {
         "restarts": status.restarts,
         "exitCode": status.exit_code,
         "oomKilled": status.oom_killed,
+        "oomLimit": status.oom_limit,
+        "forksRefused": status.forks_refused,
         "since": status.started_at,
         "error": error,
     })

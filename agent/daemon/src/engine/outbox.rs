@@ -150,7 +150,7 @@ impl Outbox {
         let same = workloads.len() == self.workloads.len()
             && workloads.iter().zip(&self.workloads).all(|(new, old)| new.same_as(old));
         for new in &workloads {
-            new.log_health(&self.workloads);
+            new.log_turns(&self.workloads);
         }
         self.workloads = workloads;
         if !same {

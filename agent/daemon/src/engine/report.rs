@@ -17,7 +17,7 @@ use coracle_host::supervise::{self, Phase};
 use coracle_host::{clock, disk, files, telemetry};
 use serde_json::Value;
 
-use crate::events;
+use crate::{endings, events};
 
 use crate::scrub::News;
 
@@ -68,10 +68,15 @@ impl Seen {
         told(self) == told(other)
     }
 
-    /// Logs a turn of its health since it was among `before`.
-    pub(super) fn log_health(&self, before: &[Self]) {
+    /// Logs what the kernel did to it, and a turn of its health, since it was among `before`.
+    pub(super) fn log_turns(&self, before: &[Self]) {
         let key = |seen: &Self| (seen.status.id.clone(), seen.status.beside);
         let before = before.iter().find(|seen| key(seen) == key(self));
+        let ended = before.is_some_and(|before| before.status.finished_at != self.status.finished_at);
+        let held = self.status.oom_killed || self.status.forks_refused;
+        if let Some(how) = endings::how(&self.status).filter(|_| ended && held) {
+            events::out_of_bounds(&self.status.id, &how, self.status.restarts);
+        }
         let state = |seen: &Self| seen.status.health.as_ref().map(|checked| checked.state);
         match (before.and_then(state), state(self)) {
             (Some(Checks::Unhealthy), Some(Checks::Unhealthy)) => {}
@@ -169,11 +174,22 @@ fn running(rollout: &Rollout, workloads: &[Seen]) -> Running {
             restarts: status.restarts,
             since: status.started_at,
             health: status.health.as_ref().map(|_| health(status)),
-            why: status.health.as_ref().and_then(|checked| checked.why.clone()),
+            why: why(status),
         };
         project.services.insert(status.id.service.clone(), service);
     }
     Running { number: applied(rollout).map(|generation| generation.number), projects }
+}
+
+/// What the last check said that failed; where it is down, how it ended.
+fn why(status: &supervise::Status) -> Option<String> {
+    let down = match status.phase {
+        Phase::BackingOff | Phase::Failed => true,
+        Phase::Exited => status.exit_code != Some(0),
+        Phase::Starting | Phase::Running | Phase::Stopping | Phase::Stopped | Phase::Lost => false,
+    };
+    let end = if down { endings::how(status) } else { None };
+    end.or_else(|| status.health.as_ref().and_then(|checked| checked.why.clone()))
 }
 
 /// The generation whose workloads are there: the candidate from the switch on, else the good one.

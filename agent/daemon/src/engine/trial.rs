@@ -108,7 +108,7 @@ impl Trial {
             (Phase::Exited, _) if status.exit_code == Some(0) => healthy,
             (Phase::Stopped, _) if first.stopped => healthy,
             (Phase::Starting | Phase::BackingOff | Phase::Stopping, _) => {
-                Observation::Starting(Some(faults::not_running(id)))
+                Observation::Starting(Some(faults::not_running_again(id, status)))
             }
             (Phase::Exited | Phase::Failed | Phase::Lost | Phase::Stopped, _) => {
                 Observation::Unhealthy(faults::ended(id, status))

@@ -83,6 +83,8 @@ kinds! {
     FAILED = "10a811dea1a94952aea1f607e966d87d";
     /// The good deployment could not be kept running.
     NOT_KEPT = "736a22c6319c4456a9bf6c15d5e470f3";
+    /// A workload met a limit of memory or processes, and the kernel ended it.
+    OUT_OF_BOUNDS = "f2e874f5609946f384ffdee4022812a6";
     /// The checks of a workload fail.
     UNHEALTHY = "669f204aa5454c97ac5d4305e969d422";
     /// They pass again.

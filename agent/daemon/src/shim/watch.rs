@@ -7,6 +7,7 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use coracle_core::restart::{AfterEnd, Ended, after_end};
 use coracle_core::time::Timestamp;
+use coracle_host::cgroup::MemoryGroup;
 use coracle_host::process;
 use coracle_host::supervise::{Client, Journal, Phase, Status};
 use nix::errno::Errno;
@@ -165,7 +166,10 @@ impl<'a> Watch<'a> {
         }
         self.note_health();
         self.relay.finish(&mut container);
-        self.status.oom_killed = container.memory.as_ref().is_some_and(|group| group.oom_kills() > 0);
+        let group = container.memory.as_ref();
+        self.status.oom_killed = group.is_some_and(|group| group.oom_kills() > 0);
+        self.status.oom_limit = group.filter(|_| self.status.oom_killed).and_then(MemoryGroup::limit_met);
+        self.status.forks_refused = group.is_some_and(MemoryGroup::refused_processes);
         self.status.exit_code = Some(exit_code);
         self.status.finished_at = Some(now());
         (self.status.pid, self.status.pid_ticks) = (None, None);

@@ -83,6 +83,12 @@ pub struct Status {
     /// The kernel ended the last run because it used more memory than it may.
     #[serde(default)]
     pub oom_killed: bool,
+    /// The limit of its own that it met then, in bytes; none where it was one that it shares with others.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub oom_limit: Option<u64>,
+    /// The kernel refused the last run another process, for there were as many as there may be.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub forks_refused: bool,
     /// Starts after the first, by policy.
     pub restarts: u32,
     /// When the latest run began.
@@ -131,6 +137,8 @@ impl Status {
             shim_ticks: None,
             exit_code: None,
             oom_killed: false,
+            oom_limit: None,
+            forks_refused: false,
             restarts: 0,
             started_at: None,
             finished_at: None,

@@ -139,7 +139,7 @@ fn what_waits_is_named_and_so_is_what_it_waits_for_in_vain() {
     let vain = look(status("db", Phase::Running), ended);
     assert_eq!(vain, "UNHEALTHY: site.web waits for site.db to complete, which ended with exit code 1");
     let own = look(Status { exit_code: Some(1), ..status("db", Phase::Exited) }, ended);
-    assert_eq!(own, "EXITED: site.db ended on trial, last with exit code 1");
+    assert_eq!(own, "EXITED: site.db ended on trial: it ended with exit code 1");
     let absent = Trial::default().look(&candidate(&["web"]), &[], &[]);
     assert_eq!(written(&absent), "starting: site.web does not run");
 }
