@@ -78,20 +78,25 @@ fn up(arch: Arch, rest: &[String]) -> io::Result<()> {
     words::only(rest, &["--files", "--package", "--forward"], &["--fresh"])?;
     let (name, dir) = (arch.oci(), folder(arch)?);
     if let Some(pid) = running(&dir) {
-        return Err(io::Error::other(format!("{name} is on (process {pid}); cargo xtask board down {name}")));
+        return Err(io::Error::other(format!(
+            "{name} is on (process {pid}); cargo xtask board console {name}, or board down {name} first"
+        )));
     }
     let forwards = words::text(rest, "--forward").map(forward).transpose()?;
     setup::for_debian(&[arch])?;
     interrupt::watch()?;
     let package = match words::text(rest, "--package") {
-        Some(file) => fs::canonicalize(file)?,
+        Some(file) => given_file("--package", file)?,
         None => package(arch, None)?,
     };
     println!("{name}: the agent comes from {}", package.display());
     if rest.iter().any(|word| word == "--fresh") && dir.exists() {
         fs::remove_dir_all(&dir)?;
     }
-    let files = words::text(rest, "--files").map(fs::canonicalize).transpose()?;
+    let files = words::text(rest, "--files").map(|path| given_file("--files", path)).transpose()?;
+    fs::create_dir_all(&dir)?;
+    let lock = fs::File::create(dir.join("up.lock"))?;
+    lock.try_lock().map_err(|_| io::Error::other(format!("another `board up {name}` is at work")))?;
     let files = files.into_iter().collect::<Vec<_>>();
     let began = Instant::now();
     let board = Board::make(arch, &package, &files, dir.clone())?;
@@ -105,11 +110,15 @@ fn up(arch: Arch, rest: &[String]) -> io::Result<()> {
         interrupt::check()?;
         progress(name, &boot, &mut shown);
         running(&dir).map(drop).ok_or_else(|| io::Error::other("qemu ended"))
-    })?;
+    });
+    let told = told.map_err(|error| not_up(name, &dir, &board, &error))?;
     let seconds = boot.seconds();
     println!("{name}: {} {seconds:.1} s after it was switched on, the agent is {}", told.state, told.agent);
     println!("  a shell of root's   cargo xtask board console {name}");
     println!("  what it said        {}", board.console().display());
+    println!(
+        "  an image to run     there: coracle run --network host -d IMAGE; or by a broker: --files DIR with etc/coracle"
+    );
     println!("  its network         10.0.2.2 on the board is 127.0.0.1 here");
     if let Some(Forward { from, to }) = forwards {
         println!("                      127.0.0.1:{from} here is port {to} on the board");
@@ -119,6 +128,27 @@ fn up(arch: Arch, rest: &[String]) -> io::Result<()> {
         return Ok(());
     }
     Err(io::Error::other(format!("not all of {name} runs; failed: {}", told.failed)))
+}
+
+/// A path that was given, as the board is to be made of it.
+fn given_file(option: &str, path: &str) -> io::Result<PathBuf> {
+    fs::canonicalize(path).map_err(|error| io::Error::other(format!("{option} {path}: {error}")))
+}
+
+/// What to say of a board that does not come up: whoever interrupts wants it off again, and whoever waited in vain wants
+/// to look at it.
+fn not_up(name: &str, dir: &Path, board: &Board, error: &io::Error) -> io::Error {
+    let Some(pid) = running(dir) else { return io::Error::other(error.to_string()) };
+    if interrupt::check().is_err() {
+        let off = kill(Pid::from_raw(pid), Signal::SIGKILL);
+        let off = off
+            .map_or_else(|error| format!("could not be switched off: {error}"), |()| "is off again".into());
+        return io::Error::other(format!("interrupted; {name} {off}, and keeps its disks"));
+    }
+    io::Error::other(format!(
+        "{error}\n{name} is left on; what it said is in {}; cargo xtask board console {name}, or board down {name} --cut",
+        board.console().display()
+    ))
 }
 
 /// `HERE:THERE`, two ports.

@@ -29,7 +29,7 @@ const STEPS: &[Step] = &[
     ("size", || size::command(&[])),
     ("systemd", || booted::command(&[])),
     ("packages", || packages::command(&[])),
-    ("board", || boards::command(&["--only", "amd64"].map(String::from))),
+    ("board", || boards::command(&["--only", "amd64", "--short"].map(String::from))),
     ("powercut", || powercut::command(&powercut::SHORT.map(String::from))),
     ("crash", || own(&["crash", "--short"])),
     ("links", || links::command(&["--short".to_owned()])),

@@ -77,7 +77,7 @@ const COMMANDS: &[Command] = &[
     ),
     (
         "boards",
-        "boards of three architectures follow one signed document, go back, and lose their power; --only NAME,NAME, --packages DIR",
+        "boards of three architectures follow one signed document, go back, and lose their power; --only NAME,NAME, --packages DIR, --short",
         boards::command,
     ),
     (

@@ -3,14 +3,16 @@
 use std::fs;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use coracle_test_support::boards::{Board, Forward, Machine};
 use coracle_test_support::images::Arch;
 use coracle_test_support::process::free_port;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::scene::{PORT, Scene, answer};
+use super::row::{Leg, Row};
+use super::scene::{Nature, PORT, Scene, answer};
 use crate::broker::{Message, Watch};
 use crate::emulated::call;
 use crate::interrupt;
@@ -22,64 +24,15 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 /// Lines of the console that an error has.
 const TAIL: usize = 30;
 
-/// What came of a board.
-pub struct Row {
-    /// The board.
-    pub name: &'static str,
-    /// What it says that it is.
-    pub platform: String,
-    /// The manifest that it chose, of the last generation, and the index that it comes from.
-    pub manifest: String,
-    /// See `manifest`.
-    pub index: String,
-    /// Seconds from power to everything running.
-    pub boot: f32,
-    /// Seconds from a document to its confirmation, one for each good generation.
-    pub generations: Vec<f32>,
-    /// Seconds from the bad document to the good generation's running again.
-    pub rollback: Option<f32>,
-    /// What became of the power cut.
-    pub cut: Option<String>,
-    /// The first wrong end.
-    pub trouble: Option<String>,
-}
-
-impl Row {
-    /// All of them with a head, as lines.
-    pub fn table(rows: &[Self]) -> Vec<String> {
-        let head = format!(
-            "{:6} {:14} {:20} {:20} {:>6} {:>6} {:>6} {:>8}  power cut",
-            "board", "platform", "manifest", "index", "boot s", "gen 1", "gen 2", "rollback"
-        );
-        let seconds =
-            |seconds: Option<f32>| seconds.map_or("-".to_owned(), |seconds| format!("{seconds:.1}"));
-        let short = |digest: &str| digest.chars().take(19).collect::<String>();
-        let line = |row: &Self| {
-            let generation = |number: usize| seconds(row.generations.get(number).copied());
-            format!(
-                "{:6} {:14} {:20} {:20} {:>6.1} {:>6} {:>6} {:>8}  {}",
-                row.name,
-                row.platform,
-                short(&row.manifest),
-                short(&row.index),
-                row.boot,
-                generation(0),
-                generation(1),
-                seconds(row.rollback),
-                row.cut.as_deref().unwrap_or("-")
-            )
-        };
-        std::iter::once(head).chain(rows.iter().map(line)).collect()
-    }
-}
-
 /// A board on its way.
 pub struct Passage {
     machine: Option<Machine>,
-    board: Board,
+    pub(super) board: Arc<Board>,
     arch: Arch,
     /// The port of this machine's that leads to the board's workload.
-    port: u16,
+    pub(super) port: u16,
+    /// The connection, the start and the restarts of the workload, as the board last said them.
+    pub(super) unmoved: Value,
     watch: Watch,
     cut_at: &'static str,
     /// What it came to so far.
@@ -92,19 +45,28 @@ impl Passage {
         let dir = scene.folder(arch);
         let files = dir.join("files");
         scene.provision(arch, &files)?;
-        let board = Board::make(arch, package, &[files], dir)?;
+        let board = Arc::new(Board::make(arch, package, &[files], dir)?);
         let row = Row {
             name: arch.oci(),
             platform: String::new(),
             manifest: String::new(),
             index: String::new(),
             boot: 0.0,
-            generations: Vec::new(),
-            rollback: None,
+            legs: Vec::new(),
+            notes: Vec::new(),
             cut: None,
             trouble: None,
         };
-        Ok(Self { machine: None, board, arch, port: free_port(), watch: scene.watch(arch)?, cut_at, row })
+        Ok(Self {
+            machine: None,
+            board,
+            arch,
+            port: free_port(),
+            unmoved: Value::Null,
+            watch: scene.watch(arch)?,
+            cut_at,
+            row,
+        })
     }
 
     /// Switches it on and waits until all of it runs; hands back the seconds that took.
@@ -138,16 +100,26 @@ impl Passage {
     pub fn follow(&mut self, scene: &Scene, generation: u64) -> io::Result<()> {
         let began = Instant::now();
         let state = self.until_settled(generation)?;
-        self.row.generations.push(began.elapsed().as_secs_f32());
+        let seconds = began.elapsed().as_secs_f32();
+        self.row.legs.push(Leg { generation, nature: Nature::Good, seconds, why: None });
         self.expect(&state, "SUCCEEDED", scene, generation)?;
         self.until_answered(&[generation]).map(drop)
     }
 
-    /// Waits until the board has given up `bad` and is back on `good`.
-    pub fn go_back(&mut self, scene: &Scene, bad: u64, good: u64) -> io::Result<()> {
+    /// Waits until the board has given up `bad`, for the reason that its nature is, and is back on `good`.
+    pub fn go_back(&mut self, scene: &Scene, bad: u64, nature: Nature, good: u64) -> io::Result<()> {
         let began = Instant::now();
         let state = self.until_settled(bad)?;
-        self.row.rollback = Some(began.elapsed().as_secs_f32());
+        let error = &state["deployment"]["error"];
+        let told = |key: &str| error[key].as_str().unwrap_or_default();
+        let why = format!("{}: {}", told("code"), told("message"));
+        let expected = nature.fault().unwrap_or_default();
+        if expected.is_empty() || !why.contains(expected) {
+            let wanted = format!("wanted an error with {expected:?}; it says {state}");
+            return Err(self.with_words(&io::Error::other(wanted)));
+        }
+        let seconds = began.elapsed().as_secs_f32();
+        self.row.legs.push(Leg { generation: bad, nature, seconds, why: Some(why) });
         let known = state["bad"].as_array().into_iter().flatten().any(|entry| entry["gen"] == bad);
         if !known {
             return Err(io::Error::other(format!(
@@ -187,6 +159,7 @@ impl Passage {
     fn expect(&mut self, state: &Value, status: &str, scene: &Scene, generation: u64) -> io::Result<()> {
         let service = &state["running"]["projects"]["site"]["services"]["web"];
         let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        self.unmoved = json!([state["sid"], service["since"], service["restarts"]]);
         (self.row.manifest, self.row.index) = (text(&service["manifest"]), text(&service["image"]));
         let said = (text(&state["deployment"]["status"]), state["running"]["gen"].as_u64());
         // A board that was confirmed before it lost its power has nothing to do when it is back.
@@ -200,7 +173,7 @@ impl Passage {
     }
 
     /// Waits for the end of the passage of `generation`, in whichever way; hands back the board's state then.
-    fn until_settled(&self, generation: u64) -> io::Result<Value> {
+    pub(super) fn until_settled(&self, generation: u64) -> io::Result<Value> {
         const ENDS: [&str; 7] =
             ["SUCCEEDED", "IDLE", "ROLLED_BACK", "FAILED", "BROKEN", "REJECTED", "PAUSED"];
         self.until(&format!("end of generation {generation}"), |said| {
@@ -230,7 +203,7 @@ impl Passage {
     }
 
     /// An error with the last words on the board's console.
-    fn with_words(&self, error: &io::Error) -> io::Error {
+    pub(super) fn with_words(&self, error: &io::Error) -> io::Error {
         let said = self.board.said();
         let tail = said.lines().rev().take(TAIL).collect::<Vec<_>>();
         let tail = tail.into_iter().rev().collect::<Vec<_>>().join("\n");

@@ -13,7 +13,7 @@ use coracle_test_support::process::{Running, free_port};
 use coracle_test_support::registry::{Asks, Registry};
 use coracle_test_support::scratch::TempDir;
 use coracle_test_support::sign::{Algorithm, DESIRED, Signer, envelope};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::broker::{Broker, Publisher, ROOT, Watch};
 
@@ -31,6 +31,84 @@ pub enum Nature {
     Good,
     /// It ends as soon as it is started.
     Crashing,
+    /// It runs, and its check passes once and never again.
+    Unwell,
+    /// Beside a good one, it takes all memory it can get.
+    Leaking,
+    /// Beside a good one, it starts processes without end.
+    Forking,
+}
+
+impl Nature {
+    /// Those that are taken back.
+    pub const BAD: [Self; 4] = [Self::Crashing, Self::Unwell, Self::Leaking, Self::Forking];
+
+    /// What it is called in a table.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Good => "good",
+            Self::Crashing => "crashing",
+            Self::Unwell => "unwell",
+            Self::Leaking => "leaking",
+            Self::Forking => "forking",
+        }
+    }
+
+    /// A part of the error with which a board takes it back; the code may differ, for a program that ends may have been
+    /// seen running before.
+    pub fn fault(self) -> Option<&'static str> {
+        match self {
+            Self::Good => None,
+            Self::Crashing => Some("ended with exit code 3"),
+            Self::Unwell => Some("UNHEALTHY: site.web is unhealthy"),
+            Self::Leaking => {
+                Some("was killed by the kernel: out of memory, at a limit that it shares with others")
+            }
+            Self::Forking => Some("after the kernel refused it another process"),
+        }
+    }
+
+    /// What its program does.
+    fn command(self) -> String {
+        match self {
+            Self::Good | Self::Unwell => {
+                format!("trap 'exit 0' TERM; httpd -f -p {PORT} -h /www & wait")
+            }
+            Self::Crashing => "exit 3".to_owned(),
+            Self::Leaking => "exec dd if=/dev/zero of=/dev/null bs=420M count=1".to_owned(),
+            Self::Forking => "mkfifo /wait; while :; do read nothing < /wait & done".to_owned(),
+        }
+    }
+
+    /// The services of its project: with its own `image`, and `good`, the one that is known to be.
+    fn services(self, image: &str, good: &Value) -> Value {
+        let web = json!({"image": image, "network_mode": "host", "restart": "always"});
+        match self {
+            Self::Good | Self::Crashing => json!({"web": web}),
+            Self::Unwell => {
+                let once = json!(["CMD-SHELL", "[ ! -e /checked ] || exit 1; touch /checked"]);
+                let check = json!({"test": once, "interval": "1s", "retries": 2, "timeout": "2m"});
+                let mut web = web;
+                web["healthcheck"] = check;
+                json!({"web": web})
+            }
+            Self::Leaking => json!({"web": good, "greedy": web}),
+            // Nothing but the ceiling of all workloads is left to meet, and it is met once.
+            Self::Forking => {
+                let greedy =
+                    json!({"image": image, "network_mode": "host", "restart": "no", "pids_limit": -1});
+                json!({"web": good, "greedy": greedy})
+            }
+        }
+    }
+}
+
+/// A generation that was published.
+struct Published {
+    generation: u64,
+    index: String,
+    /// Its service, where it is a good one.
+    good: Option<Value>,
 }
 
 /// The servers; they end with this value.
@@ -43,8 +121,7 @@ pub struct Scene {
     door_host: String,
     signer: Signer,
     archs: Vec<Arch>,
-    /// The digest of each generation's index.
-    indexes: Mutex<Vec<(u64, String)>>,
+    published: Mutex<Vec<Published>>,
     /// Ends last.
     dir: TempDir,
 }
@@ -74,7 +151,7 @@ impl Scene {
             door_host,
             signer: Signer::new(Algorithm::Ed25519)?,
             archs: archs.to_vec(),
-            indexes: Mutex::default(),
+            published: Mutex::default(),
             dir,
         })
     }
@@ -91,8 +168,8 @@ impl Scene {
 
     /// The digest of a generation's index.
     pub fn index(&self, generation: u64) -> Option<String> {
-        let indexes = self.indexes.lock().ok()?;
-        indexes.iter().find(|(number, _)| *number == generation).map(|(_, digest)| digest.clone())
+        let published = self.published.lock().ok()?;
+        published.iter().find(|one| one.generation == generation).map(|one| one.index.clone())
     }
 
     /// Publishes a generation's images under one index, and one signed document for all boards.
@@ -100,30 +177,36 @@ impl Scene {
         let digest = self.publish(generation, nature)?;
         let port = self.registry.host().replace("127.0.0.1:", "");
         let image = format!("{HOST}:{port}/site:{generation}@{digest}");
-        let service = json!({"image": image, "network_mode": "host", "restart": "always"});
-        let projects = json!({"site": {"services": {"web": service}}});
-        let desired = Desired { device: GROUP, generation, projects };
-        // A machine without hardware help takes seconds for what ends at once elsewhere.
-        let document = desired.document(&format!("g/{GROUP}"), &json!({"health": 120, "soak": 3}));
+        let mut published = self.published.lock().map_err(|_| io::ErrorKind::Other)?;
+        let good = published.iter().rev().find_map(|one| one.good.clone()).unwrap_or_default();
+        let services = nature.services(&image, &good);
+        let good = (nature == Nature::Good).then(|| services["web"].clone());
+        let desired =
+            Desired { device: GROUP, generation, projects: json!({"site": {"services": services}}) };
+        // A machine without hardware help takes seconds for what ends at once elsewhere; and nothing bad may pass for
+        // good because its end takes longer here.
+        let soak = if nature == Nature::Good { 3 } else { 120 };
+        let document = desired.document(&format!("g/{GROUP}"), &json!({"health": 300, "soak": soak}));
         let signed = envelope(DESIRED, document.as_bytes(), &[&self.signer])?;
-        println!("--- generation {generation}, {nature:?}: index {digest}, one document for g/{GROUP}");
-        self.indexes.lock().map_err(|_| io::ErrorKind::Other)?.push((generation, digest));
+        let word = nature.word();
+        println!("--- generation {generation}, {word}: index {digest}, one document for g/{GROUP}");
+        published.push(Published { generation, index: digest, good });
         let mut operator = self.operator.lock().map_err(|_| io::ErrorKind::Other)?;
         operator.send(&String::from_utf8_lossy(&signed)).map(drop)
     }
 
     fn publish(&self, generation: u64, nature: Nature) -> io::Result<String> {
-        let serve = format!("trap 'exit 0' TERM; httpd -f -p {PORT} -h /www & wait");
-        let command = match nature {
-            Nature::Good => serve.as_str(),
-            Nature::Crashing => "exit 3",
-        };
+        let command = nature.command();
         let mut images = Vec::new();
         for arch in &self.archs {
-            let mut image = Image::busybox(*arch, &["sh", "-c", command])?;
+            let mut image = Image::busybox(*arch, &["sh", "-c", &command])?;
             let text = answer(generation, *arch);
             image.layers.push(Layer::of_file("www/index.html", 0o644, text.as_bytes(), Packing::Gzip)?);
-            image.layers.push(Layer::of_file("ballast", 0o644, &noise(generation), Packing::Gzip)?);
+            // What is taken back at once need not take a moment to come.
+            if nature == Nature::Good {
+                let ballast = noise(generation);
+                image.layers.push(Layer::of_file("ballast", 0o644, &ballast, Packing::Gzip)?);
+            }
             images.push(image.push(&self.door_host, "site", None, Form::Oci)?);
         }
         push_index(&self.door_host, "site", &generation.to_string(), &images, Form::Oci)

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-use super::disk;
+use super::{Shell, disk};
 use crate::emulated::{kernel, qemu};
 use crate::images::Arch;
 use crate::process::Running;
@@ -46,6 +46,7 @@ impl Board {
     pub fn make(arch: Arch, package: &Path, folders: &[PathBuf], dir: PathBuf) -> io::Result<Self> {
         fs::create_dir_all(&dir)?;
         let (board, kernel) = (Self { arch, dir }, kernel(arch)?);
+        disk::room(&board.dir, &["root.img", "state.img"], disk::ROOT_MIB + STATE_MIB)?;
         disk::ramdisk(&kernel, &board.file("ramdisk"))?;
         disk::root(&kernel, package, folders, &board.file("root.img"))?;
         let state = board.file("state.img");
@@ -72,6 +73,14 @@ impl Board {
     /// The socket of its serial line while it is on: a shell of root's.
     pub fn line(&self) -> PathBuf {
         self.file("console.sock")
+    }
+
+    /// The shell on that line, while the board is on.
+    ///
+    /// # Errors
+    /// That of the socket.
+    pub fn shell(&self) -> io::Result<Shell> {
+        Shell::open(&self.line())
     }
 
     /// What switches it on.

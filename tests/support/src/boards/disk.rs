@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::io;
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use nix::sys::statvfs::statvfs;
 
 use super::tree::tree;
 use crate::emulated::{Kernel, add_modules, archive, console};
@@ -17,6 +19,9 @@ use crate::scratch::TempDir;
 const INIT: &str = include_str!("init.sh");
 const INSTALL: &str = include_str!("install.sh");
 const SAID: &str = include_str!("said.sh");
+
+/// MiB of the root disk, as `install.sh` makes it.
+pub const ROOT_MIB: u64 = 640;
 
 /// What stands between the kernel and the board's root.
 const MODULES: [&str; 4] = ["virtio_pci", "virtio_blk", "virtio_net", "ext4"];
@@ -100,8 +105,39 @@ pub fn ramdisk(kernel: &Kernel, to: &Path) -> io::Result<()> {
     archive(&root, to)
 }
 
-/// Makes the disk of the agent's state, which is empty.
+/// Makes the disk of the agent's state, which is empty. A half-made one is never taken for a board's own.
 pub fn state(disk: &Path, mib: u64) -> io::Result<()> {
-    let size = format!("{mib}M");
-    run(Command::new("mke2fs").args(["-q", "-F", "-t", "ext4", "-L", "state"]).arg(disk).arg(size)).map(drop)
+    let (size, new) = (format!("{mib}M"), disk.with_extension("new"));
+    run(Command::new("mke2fs").args(["-q", "-F", "-t", "ext4", "-L", "state"]).arg(&new).arg(size))?;
+    fs::rename(new, disk)
+}
+
+/// Refuses to make disks of `mib` MiB where there is no room for them to fill: a board whose disk cannot grow stands
+/// still without a word. What `files` in `dir` take already counts as room.
+pub fn room(dir: &Path, files: &[&str], mib: u64) -> io::Result<()> {
+    let space = statvfs(dir)?;
+    let free = space.blocks_available().saturating_mul(space.fragment_size());
+    let taken = |name: &&str| fs::metadata(dir.join(name)).map_or(0, |disk| disk.blocks() * 512);
+    let room = (free + files.iter().map(taken).sum::<u64>()) >> 20;
+    if room >= mib {
+        return Ok(());
+    }
+    let dir = dir.display();
+    Err(io::Error::other(format!(
+        "the disks of a board take up to {mib} MiB, and {dir} has {room} MiB free; make room"
+    )))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn disks_need_room_and_what_they_have_is_room() {
+        let dir = TempDir::new("board-room");
+        assert!(room(&dir, &["root.img"], 0).is_ok());
+        let error = room(&dir, &["root.img"], u64::MAX).unwrap_err().to_string();
+        assert!(error.contains("make room") && error.contains(&*dir.to_string_lossy()), "{error}");
+        assert!(INSTALL.contains(&format!("{ROOT_MIB}M")), "{INSTALL}");
+    }
 }

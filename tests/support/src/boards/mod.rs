@@ -14,7 +14,9 @@
 
 mod board;
 mod disk;
+mod shell;
 mod tree;
 
 pub use board::{Board, Boot, Forward, Machine, Told};
+pub use shell::Shell;
 pub use tree::tree;
