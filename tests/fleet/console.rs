@@ -1,5 +1,7 @@
 //! What the shell and `man` are given, and how a wrong word ends.
 
+use coracle_test_support::pages;
+
 use crate::bench::Desk;
 
 #[test]
@@ -16,6 +18,16 @@ fn each_command_has_a_page_and_the_shells_know_them() {
         let page = desk.read(&format!("pages/coraclectl-{command}.1"));
         assert!(page.contains(".SH OPTIONS") || page.contains(".SH SUBCOMMANDS"), "{command}: {page}");
     }
+}
+
+#[test]
+fn each_command_that_the_pages_tell_is_one() {
+    let desk = Desk::new();
+    let untrue = pages::untrue("coraclectl", |words| {
+        let ended = desk.run(&[words, &["--help"]].concat());
+        (ended.code == Some(0)).then_some(ended.out)
+    });
+    assert!(untrue.is_empty(), "{untrue:#?}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 mod arrows;
 mod markdown;
+mod pages;
 mod shape;
 mod tree;
 mod words;

@@ -1,8 +1,10 @@
-//! The page on security names tests, commands and files; each has to be there, so that the page cannot rot.
+//! The page on security says of each wound of others what holds it, and what is not there at all; `pages` looks whether
+//! the tests, commands and files that it names are.
 
 use std::collections::BTreeSet;
 
-use crate::tree::{Source, code_of, none, root, sources};
+use crate::pages::spans;
+use crate::tree::{code_of, none, root, sources};
 
 /// The page.
 const PAGE: &str = "agent/docs/security.md";
@@ -39,48 +41,6 @@ const NOT_CALLED: &[(&str, &str)] = &[
 
 fn page() -> String {
     std::fs::read_to_string(root().join(PAGE)).unwrap()
-}
-
-/// The pieces of inline code of a text.
-fn spans(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().flat_map(|line| line.split('`').skip(1).step_by(2))
-}
-
-/// What is wrong with a reference; nothing where it is none, or is right.
-fn broken(span: &str, rust: &[Source], commands: &str) -> Option<String> {
-    if let Some(command) = span.strip_prefix("cargo xtask ") {
-        let name = command.split(' ').next().unwrap_or_default();
-        let known =
-            commands.contains(&format!("(\"{name}\",")) || commands.contains(&format!("\"{name}\",\n"));
-        return (!known).then(|| format!("no command of xtask: {span}"));
-    }
-    let ours = ["agent/", "cross/", "systemd/", "tests/", "yocto-layer/"];
-    if !ours.iter().any(|folder| span.starts_with(folder)) {
-        return None;
-    }
-    let (path, test) = span.split_once("::").map_or((span, None), |(path, test)| (path, Some(test)));
-    let Some(test) = test else {
-        return (!root().join(path).exists()).then(|| format!("no such file: {path}"));
-    };
-    let there =
-        rust.iter().find(|source| source.path == path).is_some_and(|source| is_test(&source.text, test));
-    (!there).then(|| format!("no such test: {span}"))
-}
-
-/// Whether the text has a test function of this name.
-fn is_test(text: &str, name: &str) -> bool {
-    text.split("#[test]").skip(1).chain(text.split("#[tokio::test").skip(1)).any(|after| {
-        let line = after.lines().find(|line| line.contains("fn ")).unwrap_or_default();
-        line.split("fn ").nth(1).is_some_and(|rest| rest.split('(').next() == Some(name))
-    })
-}
-
-#[test]
-fn everything_that_the_page_on_security_names_is_there() {
-    let rust = sources(".rs");
-    let commands = rust.iter().find(|source| source.path == "cross/xtask/src/main.rs").unwrap();
-    let page = page();
-    none(spans(&page).filter_map(|span| broken(span, &rust, &commands.text)));
 }
 
 /// The rows of the tables below the heading, up to the next heading of its rank, each as its cells.
@@ -139,22 +99,4 @@ fn what_the_page_says_is_not_there_is_not_there() {
         };
         (!safe).then(|| format!("tmpfiles.d: {line}"))
     }));
-}
-
-#[test]
-fn a_reference_that_leads_nowhere_is_seen() {
-    let rust = sources(".rs");
-    let own = "tests/tidy/wounds.rs::a_reference_that_leads_nowhere_is_seen";
-    assert_eq!(broken(own, &rust, ""), None);
-    assert_eq!(broken("cargo xtask tidy --x", &rust, "    (\"tidy\", \"…\")"), None);
-    for nowhere in [
-        "tests/tidy/wounds.rs::page",
-        "tests/tidy/wounds.rs::a_reference",
-        "tests/tidy/no.rs::x",
-        "tests/no/",
-        "cargo xtask tid",
-    ] {
-        assert!(broken(nowhere, &rust, "    (\"tidy\", \"…\")").is_some(), "{nowhere}");
-    }
-    assert_eq!(spans("a `b` c `d`").collect::<Vec<_>>(), ["b", "d"]);
 }

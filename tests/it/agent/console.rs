@@ -2,13 +2,14 @@
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Write as _};
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
 use super::bench::{PATIENCE, ask, command, exe, idle, image, process, ps, push};
 use coracle_test_support::agent::{Board, Settings};
 use coracle_test_support::images::{Form, push_index};
+use coracle_test_support::pages;
 use coracle_test_support::process::eventually;
 use coracle_test_support::registry::Registry;
 use coracle_test_support::secrets;
@@ -34,6 +35,23 @@ fn fails(board: &Board, words: &[&str]) -> (i32, String) {
     let output = command(board, words);
     assert!(!output.status.success(), "coracle {words:?} did not fail");
     (output.status.code().unwrap(), String::from_utf8_lossy(&output.stderr).into_owned())
+}
+
+#[test]
+fn each_command_that_the_pages_tell_is_one() {
+    let untrue = pages::untrue("coracle", |words| {
+        let said = Command::new(exe()).args(words).arg("--help").output().unwrap();
+        said.status.success().then(|| String::from_utf8_lossy(&said.stdout).into_owned())
+    });
+    assert!(untrue.is_empty(), "{untrue:#?}");
+}
+
+#[test]
+fn pages_that_cannot_be_written_are_told_with_their_folder() {
+    let (_registry, board) = board();
+    let (code, said) = fails(&board, &["man", "/proc/none"]);
+    assert_eq!(code, 64);
+    assert!(said.contains("failed to write pages into /proc/none: "), "{said}");
 }
 
 #[test]

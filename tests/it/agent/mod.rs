@@ -24,6 +24,7 @@ mod keep;
 mod lack;
 mod link;
 mod manners;
+mod named;
 mod newer;
 mod passage;
 mod platform;

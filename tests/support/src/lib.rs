@@ -22,6 +22,7 @@ pub mod foreign;
 pub mod images;
 pub mod measure;
 pub mod nspawn;
+pub mod pages;
 pub mod process;
 pub mod proxy;
 pub mod puppet;
