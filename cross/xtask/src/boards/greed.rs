@@ -28,6 +28,10 @@ const EVENT: &str = "workload site.greedy was killed by the kernel: out of memor
 /// How often the kernel has to end what leaks before that is taken back: its restart policy starts it again.
 const KILLED_MIN: u64 = 3;
 
+/// The kernel goes above a bound by a part of it, for what it cannot refuse (cgroup-v2.rst, `memory.max`): a page was
+/// seen.
+const OVER: u64 = 64;
+
 /// What was seen of a board while a workload took all it could get.
 #[derive(Default)]
 struct Pulse {
@@ -96,7 +100,10 @@ impl Pulse {
     fn wrong(&self, nature: Nature) -> Vec<String> {
         let held = &self.ceilings;
         let rules = [
-            (held.memory_peak > held.memory_max, "the workloads had more memory than their ceiling"),
+            (
+                held.memory_peak > held.memory_max + held.memory_max / OVER,
+                "the workloads had more memory than their ceiling",
+            ),
             (held.tasks > held.tasks_max, "the workloads had more processes than their ceiling"),
             (
                 nature == Nature::Leaking && held.killed < KILLED_MIN,
@@ -110,12 +117,11 @@ impl Pulse {
 
     fn words(&self, nature: Nature) -> String {
         let held = &self.ceilings;
-        let ceiling = if nature == Nature::Forking {
-            format!("{} of {} processes were seen at once", held.tasks, held.tasks_max)
-        } else {
-            let (peak, most) = (held.memory_peak >> 20, held.memory_max >> 20);
-            format!("{peak} of {most} MiB of memory at the most, {} killed there", held.killed)
-        };
+        let (peak, most) = (held.memory_peak >> 20, held.memory_max >> 20);
+        let memory =
+            format!("{peak} of {most} MiB of memory at the most, {} killed there so far", held.killed);
+        let tasks = format!("{} of {} processes seen at once, ", held.tasks, held.tasks_max);
+        let ceiling = if nature == Nature::Forking { tasks + &memory } else { memory };
         format!(
             "{ceiling}; {} of {} calls of the other workload answered; a shell of root's answered {} times, in {:.1} s \
              at the most",

@@ -113,9 +113,9 @@ impl Passage {
         let error = &state["deployment"]["error"];
         let told = |key: &str| error[key].as_str().unwrap_or_default();
         let why = format!("{}: {}", told("code"), told("message"));
-        let expected = nature.fault().unwrap_or_default();
-        if expected.is_empty() || !why.contains(expected) {
-            let wanted = format!("wanted an error with {expected:?}; it says {state}");
+        let expected = nature.faults();
+        if !expected.iter().any(|part| why.contains(part)) {
+            let wanted = format!("wanted an error with one of {expected:?}; it says {state}");
             return Err(self.with_words(&io::Error::other(wanted)));
         }
         let seconds = began.elapsed().as_secs_f32();

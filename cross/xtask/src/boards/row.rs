@@ -91,7 +91,7 @@ mod tests {
             generation,
             nature,
             seconds: 7.25,
-            why: nature.fault().map(str::to_owned),
+            why: nature.faults().first().map(|&part| part.to_owned()),
         };
         let row = |name, legs| Row {
             name,

@@ -24,6 +24,9 @@ pub const PORT: u16 = 8080;
 /// Bytes that cannot be compressed in each generation, so that a download takes a moment.
 const BALLAST_BYTES: usize = 2 << 20;
 
+/// What a board says of a workload that the kernel ended at the ceiling of all.
+const OUT_OF_MEMORY: &str = "was killed by the kernel: out of memory, at a limit that it shares with others";
+
 /// How a generation behaves.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Nature {
@@ -54,17 +57,16 @@ impl Nature {
         }
     }
 
-    /// A part of the error with which a board takes it back; the code may differ, for a program that ends may have been
-    /// seen running before.
-    pub fn fault(self) -> Option<&'static str> {
+    /// Parts of the error with which a board takes it back, one of which it has; the code may differ, for a program that
+    /// ends may have been seen running before.
+    pub fn faults(self) -> &'static [&'static str] {
         match self {
-            Self::Good => None,
-            Self::Crashing => Some("ended with exit code 3"),
-            Self::Unwell => Some("UNHEALTHY: site.web is unhealthy"),
-            Self::Leaking => {
-                Some("was killed by the kernel: out of memory, at a limit that it shares with others")
-            }
-            Self::Forking => Some("after the kernel refused it another process"),
+            Self::Good => &[],
+            Self::Crashing => &["ended with exit code 3"],
+            Self::Unwell => &["UNHEALTHY: site.web is unhealthy"],
+            Self::Leaking => &[OUT_OF_MEMORY],
+            // Which ceiling is met first depends on how much memory the board's processor has a process take.
+            Self::Forking => &["after the kernel refused it another process", OUT_OF_MEMORY],
         }
     }
 
