@@ -16,8 +16,8 @@ use crate::files;
 
 /// Bytes it holds: a journal as long as one may be, and with usual journals the folders of a roll back as well.
 pub const RESERVE_BYTES: u64 = 4 << 20;
-/// Whole blocks of less are worth nothing; a file that was cut short by a power cut is made anew.
-static PIECE: [u8; 64 << 10] = [0; 64 << 10];
+/// Bytes of one write. Not a constant of that many zeros, which would be as many in the file of the agent.
+const PIECE_BYTES: usize = 64 << 10;
 const MODE: u32 = 0o600;
 
 /// The reserve of one state directory.
@@ -64,8 +64,9 @@ impl Reserve {
             Ok(()) => Ok(()),
             // Some file systems cannot promise room; written bytes take it all the same.
             Err(Errno::EOPNOTSUPP) => {
-                for _ in 0..RESERVE_BYTES / PIECE.len() as u64 {
-                    file.write_all(&PIECE)?;
+                let piece = vec![0; PIECE_BYTES];
+                for _ in 0..RESERVE_BYTES / PIECE_BYTES as u64 {
+                    file.write_all(&piece)?;
                 }
                 file.sync_all()
             }
