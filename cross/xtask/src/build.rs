@@ -2,9 +2,11 @@
 
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Instant;
+
+use coracle_test_support::process::run;
 
 use crate::target::{self, Linked, Target};
 use crate::{elf, setup, words, zig};
@@ -77,7 +79,7 @@ pub fn release(triple: &str) -> io::Result<PathBuf> {
 }
 
 fn build(target: &Target) -> io::Result<Built> {
-    let path = build_with(target, &[], "release")?;
+    let path = compile(target)?;
     Ok(Built {
         bytes: fs::metadata(&path)?.len(),
         budget_bytes: target.budget_bytes,
@@ -86,15 +88,37 @@ fn build(target: &Target) -> io::Result<Built> {
     })
 }
 
-/// Builds the release with further words for cargo; `folder` is the profile's below the target's.
-pub fn build_with(target: &Target, more: &[&str], folder: &str) -> io::Result<PathBuf> {
+/// Builds the release; it keeps its names in a file beside it, [`named`], which tells whose bytes they are.
+fn compile(target: &Target) -> io::Result<PathBuf> {
     setup::add_component("rust-src", "the standard library, which is built small")?;
     let words = ["build", "--release", "--locked", "--package", "coracle"];
     let flags = [target.release_flags.join(" "), nameless()?].join(" ");
-    let mut cargo = cargo_for(target, &[&words[..], more].concat(), &flags)?;
+    let mut cargo = cargo_for(target, &words, &flags)?;
     // The toolchain is pinned, so what is not promised for ever is at least the same for everybody.
-    outcome(cargo.args(STD_FROM_SOURCE).env("RUSTC_BOOTSTRAP", "1"), target)?;
-    Ok(setup::target_dir()?.join(&target.triple).join(folder).join("coracle"))
+    cargo.args(STD_FROM_SOURCE).env("RUSTC_BOOTSTRAP", "1");
+    if target.linked.keeps_names() {
+        cargo.env("CARGO_PROFILE_RELEASE_STRIP", "none");
+    }
+    outcome(&mut cargo, target)?;
+    let path = setup::target_dir()?.join(&target.triple).join("release/coracle");
+    strip(&path)?;
+    Ok(path)
+}
+
+/// Where the names of a binary are: the same program, before they were taken away.
+pub fn named(binary: &Path) -> PathBuf {
+    binary.with_extension("named")
+}
+
+/// Takes a binary's names away, by the tool that the Rust compiler brings for all processors.
+fn strip(binary: &Path) -> io::Result<()> {
+    let sysroot = setup::sysroot()?;
+    let host = run(Command::new("rustc").args(["--print", "host-tuple"]))?;
+    let mut objcopy = Command::new(format!("{sysroot}/lib/rustlib/{}/bin/rust-objcopy", host.trim()));
+    let named = named(binary);
+    fs::rename(binary, &named)?;
+    run(objcopy.env("LD_LIBRARY_PATH", format!("{sysroot}/lib")).arg("--strip-all").args([&named, binary]))
+        .map(drop)
 }
 
 /// Flags that keep this machine's folders out of the binary: it is the same wherever it is built.

@@ -25,6 +25,11 @@ fn judge(said: &str, target: &Target) -> Vec<String> {
     if !lines().any(|line| line.strip_prefix("Machine:").map(str::trim) == Some(&target.elf_machine)) {
         found.push(format!("not for {}", target.elf_machine));
     }
+    let kind =
+        lines().find_map(|line| line.strip_prefix("Type:")).and_then(|kind| kind.split_whitespace().next());
+    if kind != Some(target.elf_type.as_str()) {
+        found.push(format!("of type {}, not {}", kind.unwrap_or("none"), target.elf_type));
+    }
     if lines().any(|line| line.starts_with("INTERP ")) {
         found.push("wants an interpreter".to_owned());
     }
@@ -55,7 +60,8 @@ mod tests {
     use crate::target;
 
     /// The lines that count of a good binary for armv7.
-    const GOOD: &str = "  Machine:                           ARM
+    const GOOD: &str = "  Type:                              DYN (Position-Independent Executable file)
+  Machine:                           ARM
   LOAD           0x000000 0x00010000 0x00010000 0x7a800 0x7a800 R   0x10000
   GNU_STACK      0x000000 0x00000000 0x00000000 0x00000 0x1000000 RW  0
   [ 4] .text             PROGBITS        0009a800 07a800 407d4c 00  AX  0   0 128
@@ -76,6 +82,7 @@ There is no dynamic section in this file.
     fn whatever_keeps_a_binary_from_running_on_its_board_is_found() {
         check(GOOD, None);
         check(&GOOD.replace("ARM\n", "AArch64\n"), Some("not for ARM"));
+        check(&GOOD.replace("DYN", "EXEC"), Some("of type EXEC, not DYN"));
         check(&GOOD.replace("v7", "v7E-M"), Some("Tag_CPU_arch: v7"));
         check(&GOOD.replace(": VFP registers", ": compatible"), Some("Tag_ABI_VFP_args"));
         check(&GOOD.replace(" RW ", " RWE "), Some("stack"));

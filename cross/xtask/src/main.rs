@@ -13,6 +13,7 @@ mod broker;
 mod build;
 mod ci;
 mod crash;
+mod crates;
 mod crates_inc;
 mod demo;
 mod deny;
@@ -117,7 +118,7 @@ const COMMANDS: &[Command] = &[
     ),
     (
         "size",
-        "build it, show what its bytes are for, hold it against its budget; --target TRIPLE|all, --binaries DIR",
+        "build it, show what its bytes are for and whose they are, hold it against its budget; --target TRIPLE|all, --binaries DIR",
         size::command,
     ),
     (

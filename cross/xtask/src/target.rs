@@ -26,6 +26,13 @@ pub enum Linked {
     Zig,
 }
 
+impl Linked {
+    /// Whether the binary can be had with its names: zig takes them away, or brings its C library in a form for debugging.
+    pub fn keeps_names(self) -> bool {
+        self != Self::Zig
+    }
+}
+
 /// One row.
 #[derive(Debug, Clone)]
 pub struct Target {
@@ -43,6 +50,8 @@ pub struct Target {
     pub machine: Option<String>,
     /// What `readelf -h` says of the machine.
     pub elf_machine: String,
+    /// Its type: `DYN` may lie anywhere in memory, `EXEC` has one place.
+    pub elf_type: String,
     /// Lines of `readelf -A` that have to be there.
     pub elf_attributes: Vec<String>,
     /// Who links it.
@@ -123,6 +132,7 @@ fn read(triple: &str, row: &Value) -> io::Result<Target> {
         qemu_system: maybe("qemu_system"),
         machine: maybe("machine"),
         elf_machine: elf.get("machine").and_then(Value::as_str).ok_or_else(|| missing("elf.machine"))?.into(),
+        elf_type: elf.get("type").and_then(Value::as_str).ok_or_else(|| missing("elf.type"))?.into(),
         elf_attributes: strings(elf.get("attributes")),
         linked,
         flags: strings(row.get("flags")),
