@@ -62,7 +62,8 @@ impl Nature {
     pub fn faults(self) -> &'static [&'static str] {
         match self {
             Self::Good => &[],
-            Self::Crashing => &["ended with exit code 3"],
+            // While it runs once more, its last exit code is forgotten.
+            Self::Crashing => &["ended with exit code 3", "site.web ended 4 times in a row"],
             Self::Unwell => &["UNHEALTHY: site.web is unhealthy"],
             Self::Leaking => &[OUT_OF_MEMORY],
             // Which ceiling is met first depends on how much memory the board's processor has a process take.
