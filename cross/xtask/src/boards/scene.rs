@@ -79,7 +79,7 @@ impl Nature {
             }
             Self::Crashing => "exit 3".to_owned(),
             Self::Leaking => "exec dd if=/dev/zero of=/dev/null bs=420M count=1".to_owned(),
-            Self::Forking => "mkfifo /wait; while :; do read nothing < /wait & done".to_owned(),
+            Self::Forking => "while :; do sleep 1000 & done".to_owned(),
         }
     }
 
