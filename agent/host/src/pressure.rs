@@ -4,6 +4,7 @@
 //! Invariant: kernels without it (`CONFIG_PSI`, or `psi=0`), groups that are not there and files that may not be read are
 //! all the same: nothing is known.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use coracle_core::pace::{Reading, Waited};
@@ -14,6 +15,20 @@ use crate::files;
 const ROOTS: [&str; 2] = ["/sys/fs/cgroup", "/sys/fs/cgroup/unified"];
 /// Bytes of a file: two lines of four figures.
 const FILE_BYTES_MAX: u64 = 4096;
+
+/// The figures of the whole board, which are there where those of groups are.
+const BOARD: &str = "/proc/pressure/io";
+
+/// Whether the kernel counts who waits at all.
+///
+/// # Errors
+/// Why it does not, as far as it says: there is no such file, or it refuses to read it.
+pub fn is_counted() -> io::Result<()> {
+    // Where it is switched off (`psi=0`), some kernels have the file and refuse to read it.
+    let bytes = files::read_needed(Path::new(BOARD), FILE_BYTES_MAX)?;
+    let told = std::str::from_utf8(&bytes).ok().and_then(total_us);
+    told.map(drop).ok_or_else(|| io::Error::other(format!("{BOARD} has no figure")))
+}
 
 /// Groups that are looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]

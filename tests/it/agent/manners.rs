@@ -179,9 +179,19 @@ fn why_an_update_is_slow_can_be_asked_and_it_comes_to_its_end() {
         let why = bench.ask(&["why"]);
         if why.contains("of full speed, because workloads wait for the disk") { Ok(()) } else { Err(why) }
     });
+    eventually(PATIENCE, || {
+        let status = bench.ask(&["status"]);
+        if status.contains(" %: workloads wait for the disk\n") { Ok(()) } else { Err(status) }
+    });
+    eventually(PATIENCE, || {
+        let status: Value = serde_json::from_str(&bench.ask(&["status", "--json"])).unwrap();
+        if status["slowed"]["resource"] == "disk" { Ok(()) } else { Err(status.to_string()) }
+    });
     bench.until_state(1, "SUCCEEDED");
     let why = bench.ask(&["why"]);
     assert!(!why.contains("full speed"), "{why}");
+    let status = bench.ask(&["status"]);
+    assert!(!status.contains("workloads wait"), "{status}");
     let log = bench.board.agent().unwrap().output();
     assert_eq!(log.matches("the update is fetched slower, because workloads wait").count(), 1, "{log}");
 }

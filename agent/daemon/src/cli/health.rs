@@ -47,7 +47,8 @@ fn look(settings: &Settings, question: Question) -> Result<Vec<String>, Failure>
         Err(error) => return Ok(vec![chain(&error)]),
     };
     let running = context::agent_runs(settings);
-    let live = if running && question != Question::Settled { why::live(settings) } else { None };
+    let live =
+        if running && question != Question::Settled { why::live(settings, why::PATIENCE) } else { None };
     let statuses = context::supervisor(settings)?.list();
     let first = statuses.iter().filter(|status| !status.beside);
     let workloads: BTreeMap<WorkloadId, Option<String>> =

@@ -117,7 +117,8 @@ impl Screen {
     }
 }
 
-fn slow_line(Slowed { percent, resource }: Slowed) -> String {
+/// How slow it is, and why.
+pub(super) fn slow_line(Slowed { percent, resource }: Slowed) -> String {
     format!("slowed to {percent} %: workloads wait for {}", resource.word())
 }
 

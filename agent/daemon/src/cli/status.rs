@@ -1,24 +1,33 @@
 //! `coracle status`: what the agent last reported, and what runs now.
 
+use std::time::Duration;
+
 use coracle_host::clock;
 use serde_json::{Value, json};
 
 use super::args::Json;
-use super::{context, out, workloads};
+use super::{context, out, progress, why, workloads};
 use crate::config::Settings;
 use crate::engine;
 use crate::exit::{Exit, Failure};
+
+/// How long an agent that does not answer is waited for: the rest is known without it.
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Shows what the agent is doing. Works without a running agent: workloads do not need one.
 pub(super) fn status(settings: &Settings, args: &Json) -> Result<Exit, Failure> {
     let supervisor = context::supervisor(settings)?;
     let running = context::agent_runs(settings);
     let reported = engine::last_state(&settings.run_dir);
+    // Only the agent itself knows.
+    let slowed = if running { why::live(settings, PATIENCE).and_then(|live| live.slowed) } else { None };
     let statuses = supervisor.list();
     if args.json {
         let workloads: Vec<Value> =
             statuses.iter().map(|status| workloads::describe(&supervisor, status)).collect();
-        out::json(&json!({ "agentRunning": running, "state": reported, "workloads": workloads }));
+        out::json(
+            &json!({ "agentRunning": running, "state": reported, "slowed": slowed, "workloads": workloads }),
+        );
         return Ok(Exit::Done);
     }
     out::line(format_args!("device    {}", settings.device_id));
@@ -31,11 +40,14 @@ pub(super) fn status(settings: &Settings, args: &Json) -> Result<Exit, Failure> 
             out::line(line);
         }
     }
+    if let Some(slowed) = slowed {
+        out::line(format_args!("update    {}", progress::slow_line(slowed)));
+    }
     let now = clock::wall();
     for status in &statuses {
-        let why = status.health.as_ref().and_then(|checked| checked.why.as_ref());
-        let why = why.map_or_else(String::new, |why| format!("; its last check {why}"));
-        out::line(format_args!("workload  {}: {}{why}", status.id, workloads::phase(status, now)));
+        let checked = status.health.as_ref().and_then(|checked| checked.why.as_ref());
+        let checked = checked.map_or_else(String::new, |why| format!("; its last check {why}"));
+        out::line(format_args!("workload  {}: {}{checked}", status.id, workloads::phase(status, now)));
     }
     Ok(Exit::Done)
 }

@@ -19,14 +19,14 @@ use crate::exit::{Exit, Failure};
 use crate::{image_policy, trust};
 
 /// How long the agent may take: somebody waits, and the journal says most of it.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Explains.
 pub(super) fn why(settings: &Settings, args: &Json) -> Result<Exit, Failure> {
     let record =
         Journal::peek(&settings.state_dir).map_err(|error| Failure::new(Exit::Unexpected, &error))?;
     let running = context::agent_runs(settings);
-    let live = if running { live(settings) } else { None };
+    let live = if running { live(settings, PATIENCE) } else { None };
     let now = clock::wall();
     let statuses = context::supervisor(settings)?.list();
     let unwell: Vec<Unwell> = statuses.iter().filter_map(|status| unwell(status, now)).collect();
@@ -59,9 +59,9 @@ pub(super) fn why(settings: &Settings, args: &Json) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// What the running agent knows; `None` where it does not say.
-pub(super) fn live(settings: &Settings) -> Option<Live> {
-    let told = control::ask(settings, Verb::Why, &json!({}), PATIENCE).ok()?;
+/// What the running agent knows; `None` where it does not say so within `patience`.
+pub(super) fn live(settings: &Settings, patience: Duration) -> Option<Live> {
+    let told = control::ask(settings, Verb::Why, &json!({}), patience).ok()?;
     serde_json::from_value(told).ok()
 }
 

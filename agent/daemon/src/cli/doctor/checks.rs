@@ -31,6 +31,7 @@ pub(super) fn all(facts: &Facts) -> Vec<Finding> {
         seccomp(facts),
         seccomp_profile(facts),
         cgroups(facts),
+        pressure(facts),
         runtime(facts),
         state_dir(facts),
         disk(facts),
@@ -189,6 +190,25 @@ fn cgroups(facts: &Facts) -> Finding {
         "limits by {list} will not hold; build the kernel with them, on a Raspberry Pi boot with cgroup_enable=memory"
     );
     Finding::warn(name, format!("{found}, without {list}"), remedy)
+}
+
+fn pressure(facts: &Facts) -> Finding {
+    let name = "pressure";
+    let lost = "an update is not slowed while workloads wait because of it";
+    match (&facts.cgroups, &facts.waits_counted) {
+        (Layout::None, _) => Finding::ok(name, "not looked at: see cgroups"),
+        (Layout::Legacy { .. }, _) => {
+            let remedy = "boot with systemd.unified_cgroup_hierarchy=1: only version 2 of control groups counts the waits of workloads";
+            Finding::warn(name, format!("version 1 of control groups counts no waits: {lost}"), remedy)
+        }
+        (Layout::Unified { .. } | Layout::Hybrid { .. }, Err(why)) => {
+            let remedy = "build the kernel with CONFIG_PSI; where it has it, boot with psi=1";
+            Finding::warn(name, format!("the kernel counts no waits ({why}): {lost}"), remedy)
+        }
+        (Layout::Unified { .. } | Layout::Hybrid { .. }, Ok(())) => {
+            Finding::ok(name, "the kernel counts what workloads wait")
+        }
+    }
 }
 
 fn runtime(facts: &Facts) -> Finding {

@@ -10,6 +10,7 @@ use coracle_core::trust::Policy;
 use coracle_core::trust::image::Rules;
 use coracle_host::disk::{self, Space};
 use coracle_host::kernel::{self, Kernel};
+use coracle_host::pressure;
 use coracle_host::store::Store;
 use coracle_host::supervise::property;
 
@@ -94,6 +95,8 @@ pub(crate) struct Facts {
     pub(crate) root: bool,
     pub(crate) kernel: Kernel,
     pub(crate) cgroups: Layout,
+    /// Whether the kernel counts who waits for processor, disk and memory; or why not.
+    pub(crate) waits_counted: Result<(), String>,
     pub(crate) runtime: PathBuf,
     /// The first line of `--version`.
     pub(crate) runtime_version: Result<String, String>,
@@ -137,6 +140,7 @@ impl Facts {
                 &read("/proc/self/mountinfo").unwrap_or_default(),
                 &read("/sys/fs/cgroup/cgroup.controllers").unwrap_or_default(),
             ),
+            waits_counted: pressure::is_counted().map_err(|error| error.to_string()),
             runtime: settings.runtime.path.clone(),
             runtime_version: version(&settings.runtime.path),
             seccomp_profile: own.filter(|path| path.is_file()).or_else(|| first(&SECCOMP_PROFILES)),

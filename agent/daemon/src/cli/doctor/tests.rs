@@ -24,6 +24,7 @@ fn sound() -> Facts {
             seccomp: Attempt::Works,
         },
         cgroups: Layout::Unified { missing: Vec::new() },
+        waits_counted: Ok(()),
         runtime: "crun".into(),
         runtime_version: Ok("crun version 1.26".to_owned()),
         seccomp_profile: Some("/usr/share/containers/seccomp.json".into()),
@@ -98,6 +99,10 @@ fn each_fault_is_found_alone_and_comes_with_what_to_do() {
     check("cgroups", Fail, "crun refuses", |it| it.cgroups = Layout::Hybrid { missing: Vec::new() });
     check("cgroups", Warn, "cgroup_enable=memory", |it| {
         it.cgroups = Layout::Unified { missing: vec!["memory"] }
+    });
+    check("pressure", Warn, "psi=1", |it| it.waits_counted = Err("not there".to_owned()));
+    check("pressure", Warn, "systemd.unified_cgroup_hierarchy=1", |it| {
+        it.cgroups = Layout::Legacy { missing: Vec::new() }
     });
     check("runtime", Fail, "install crun", |it| it.runtime_version = Err("not found".to_owned()));
     check("runtime", Fail, "1.2.8", |it| it.runtime_version = Ok("runc version 1.1.5+ds1".to_owned()));
