@@ -1,8 +1,9 @@
 //! `fuzz [--seconds N] [--target NAME] [--seed S] [--keep] [--short]`: feeds whatever reads strangers' bytes, as
 //! `tests/fuzz` says, and counts what it was fed with.
 //!
-//! The programs are built as cargo-fuzz builds them, with the compiler of `rust-toolchain.toml`: what is fed is watched
-//! by the address sanitizer, and the engine (libFuzzer) sees which branches each input takes. C code is not watched.
+//! The program is built as cargo-fuzz builds it, with the compiler of `rust-toolchain.toml`: what is fed is watched by
+//! the address sanitizer, and the engine (libFuzzer) sees which branches each input takes. C code is not watched.
+//! It has all targets in it; a variable says which one it feeds.
 
 use std::collections::VecDeque;
 use std::fs;
@@ -19,6 +20,9 @@ use crate::{setup, words};
 /// What is fed: of this machine, for the sanitizer's own library is dynamic nowhere.
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 const PROFILE: &str = "fuzz";
+const PROGRAM: &str = "feed";
+/// Names the target.
+const CHOSEN: &str = "CORACLE_FUZZ_TARGET";
 /// What cargo-fuzz hands to the compiler.
 const RUSTFLAGS: &str = "--cfg fuzzing -Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
      -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
@@ -56,7 +60,7 @@ struct How {
     keep: bool,
 }
 
-/// Builds all targets or one, and feeds them, as many at a time as there are processors.
+/// Builds the program, and feeds all targets or one, as many at a time as there are processors.
 pub fn command(given: &[String]) -> io::Result<()> {
     words::only(given, &["--seconds", "--target", "--seed"], &["--short", "--keep"])?;
     let flag = |name: &str| given.iter().any(|word| word == name);
@@ -72,7 +76,7 @@ pub fn command(given: &[String]) -> io::Result<()> {
         targets.retain(|target| target == name);
     }
     setup::for_fuzz()?;
-    let programs = built(&targets)?;
+    let program = built()?;
     let (waiting, done) = (Mutex::new(VecDeque::from(targets)), Mutex::new(Vec::new()));
     let workers = thread::available_parallelism()?.get();
     // Not in the condition of the loop, which would hold the lock while a target is fed.
@@ -81,7 +85,7 @@ pub fn command(given: &[String]) -> io::Result<()> {
         for _ in 0..workers {
             scope.spawn(|| {
                 while let Some(name) = next() {
-                    let outcome = feed(&programs, &name, &how);
+                    let outcome = feed(&program, &name, &how);
                     println!("{}", line(&name, &outcome));
                     lock(&done).push(outcome);
                 }
@@ -119,20 +123,19 @@ fn crate_dir() -> io::Result<PathBuf> {
     Ok(setup::root()?.join("tests/fuzz"))
 }
 
-/// The names of the programs.
+/// The names of the targets: each has a corpus, and each corpus a target, as the tests of that crate demand.
 fn targets() -> io::Result<Vec<String>> {
     let mut names = Vec::new();
-    for entry in fs::read_dir(crate_dir()?.join("fuzz_targets"))? {
-        let path = entry?.path();
-        names.extend(path.file_stem().map(|stem| stem.to_string_lossy().into_owned()));
+    for entry in fs::read_dir(crate_dir()?.join("corpus"))? {
+        names.push(entry?.file_name().to_string_lossy().into_owned());
     }
     names.sort();
     Ok(names)
 }
 
-/// Builds them; the folder of the programs.
-fn built(targets: &[String]) -> io::Result<PathBuf> {
-    let mut cargo = setup::cargo(&[
+/// Builds the program; its path.
+fn built() -> io::Result<PathBuf> {
+    let words = [
         "build",
         "--quiet",
         "--package",
@@ -141,20 +144,20 @@ fn built(targets: &[String]) -> io::Result<PathBuf> {
         TRIPLE,
         "--profile",
         PROFILE,
-    ])?;
-    for target in targets {
-        cargo.args(["--bin", target]);
-    }
+        "--bin",
+        PROGRAM,
+    ];
+    let mut cargo = setup::cargo(&words)?;
     // The sanitizer's flag is not stable, and the compiler is.
     cargo.env("RUSTC_BOOTSTRAP", "1").env("RUSTFLAGS", RUSTFLAGS);
     if cargo.status()?.success() {
-        return Ok(setup::target_dir()?.join(TRIPLE).join(PROFILE));
+        return Ok(setup::target_dir()?.join(TRIPLE).join(PROFILE).join(PROGRAM));
     }
-    Err(io::Error::other("the targets do not build"))
+    Err(io::Error::other("the program does not build"))
 }
 
 /// Feeds one target.
-fn feed(programs: &Path, name: &str, how: &How) -> io::Result<Fed> {
+fn feed(program: &Path, name: &str, how: &How) -> io::Result<Fed> {
     let own = setup::target_dir()?.join("fuzz").join(name);
     let (known, seeds) =
         (own.join(if how.short { "short" } else { "corpus" }), crate_dir()?.join("corpus").join(name));
@@ -163,7 +166,8 @@ fn feed(programs: &Path, name: &str, how: &How) -> io::Result<Fed> {
     }
     fs::create_dir_all(&known)?;
     fs::create_dir_all(&seeds)?;
-    let mut fuzzer = Command::new(programs.join(name));
+    let mut fuzzer = Command::new(program);
+    fuzzer.env(CHOSEN, name);
     fuzzer.arg(&known).arg(&seeds);
     let mut set = |name: &str, value: u64| {
         fuzzer.arg(format!("-{name}={value}"));
@@ -184,7 +188,7 @@ fn feed(programs: &Path, name: &str, how: &How) -> io::Result<Fed> {
     let Output { status, stderr, .. } = fuzzer.stdin(Stdio::null()).stdout(Stdio::null()).output()?;
     let fed = read(name, status, &String::from_utf8_lossy(&stderr));
     if how.keep && fed.crash.is_none() {
-        keep(programs, name, &known, &seeds)?;
+        keep(program, name, &known, &seeds)?;
     }
     Ok(fed)
 }
@@ -212,13 +216,14 @@ fn read(name: &str, status: ExitStatus, said: &str) -> Fed {
 }
 
 /// Keeps in the tree what it takes for the coverage that was reached, the smallest first.
-fn keep(programs: &Path, name: &str, known: &Path, seeds: &Path) -> io::Result<()> {
+fn keep(program: &Path, name: &str, known: &Path, seeds: &Path) -> io::Result<()> {
     let fresh = known.with_file_name("kept");
     if fresh.exists() {
         fs::remove_dir_all(&fresh)?;
     }
     fs::create_dir_all(&fresh)?;
-    let mut merge = Command::new(programs.join(name));
+    let mut merge = Command::new(program);
+    merge.env(CHOSEN, name);
     // By what is covered, not how often: a merge by counts keeps many small inputs for one branch.
     merge.args(["-set_cover_merge=1", "-use_counters=0"]);
     run(merge.arg(format!("-max_len={INPUT_BYTES}")).args([&fresh, seeds, known]))?;

@@ -2,7 +2,7 @@
 //!
 //! Each target is a function of bytes that panics where something does not hold: not only where the product panics, but
 //! where what was read is not what is written again, where something appears that must not, or where an error says
-//! more than a line. `fuzz_targets/` hands them to libFuzzer, the tests below hand them all of `corpus/`.
+//! more than a line. `fuzz_targets/feed.rs` hands them to libFuzzer, the tests below hand them all of `corpus/`.
 //!
 //! ```text
 //! corpus/<target>/    inputs worth keeping, few and small
@@ -25,20 +25,3 @@ mod wire;
 
 pub use replay::{TARGETS, Target, main};
 pub use seeds::seeds;
-
-/// A program for libFuzzer, or without it one that runs the target over the files it is given.
-#[macro_export]
-macro_rules! target {
-    ($name:literal) => {
-        #[cfg(fuzzing)]
-        libfuzzer_sys::fuzz_target!(|data: &[u8]| {
-            static RUN: std::sync::OnceLock<fn(&[u8])> = std::sync::OnceLock::new();
-            (RUN.get_or_init(|| $crate::Target::named($name).expect("a target").run))(data)
-        });
-
-        #[cfg(not(fuzzing))]
-        fn main() -> std::process::ExitCode {
-            $crate::main($name)
-        }
-    };
-}

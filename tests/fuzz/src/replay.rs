@@ -5,10 +5,13 @@ use std::process::ExitCode;
 
 use crate::{documents, images, layer, names, oci, saved, service, wire};
 
+/// The variable that names the target to feed.
+const CHOSEN: &str = "CORACLE_FUZZ_TARGET";
+
 /// Something to feed.
 #[derive(Debug, Clone, Copy)]
 pub struct Target {
-    /// Its name; also that of its program and of its corpus.
+    /// Its name; also that of its corpus.
     pub name: &'static str,
     /// What it is fed with.
     pub run: fn(&[u8]),
@@ -48,6 +51,15 @@ impl Target {
         TARGETS.iter().copied().find(|target| target.name == name)
     }
 
+    /// The target that [`CHOSEN`] names: an engine that starts itself again hands its environment on.
+    pub fn chosen() -> Self {
+        let name = std::env::var(CHOSEN).unwrap_or_default();
+        Self::named(&name).unwrap_or_else(|| {
+            let names: Vec<_> = TARGETS.iter().map(|target| target.name).collect();
+            panic!("{CHOSEN} is {name:?} and should be one of {}", names.join(", "))
+        })
+    }
+
     /// The files of its corpus.
     pub fn corpus(&self) -> std::io::Result<Vec<PathBuf>> {
         files(&Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(self.name))
@@ -63,16 +75,16 @@ fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
     Ok(files)
 }
 
-/// Runs the target `name` over each file that the command line names, or over its corpus.
-pub fn main(name: &str) -> ExitCode {
-    let target = Target::named(name).expect("a target");
+/// Runs the target over each file that the command line names, or over its corpus.
+pub fn main() -> ExitCode {
+    let target = Target::chosen();
     let named: Vec<PathBuf> = std::env::args_os().skip(1).map(PathBuf::from).collect();
     let files = if named.is_empty() { target.corpus().expect("a corpus") } else { named };
     for file in &files {
         println!("{}", file.display());
         (target.run)(&std::fs::read(file).expect("a file that can be read"));
     }
-    println!("{name}: {} inputs, nothing wrong", files.len());
+    println!("{}: {} inputs, nothing wrong", target.name, files.len());
     ExitCode::SUCCESS
 }
 
@@ -104,9 +116,8 @@ mod tests {
     }
 
     #[test]
-    fn the_corpora_are_small_and_each_is_of_a_target_with_a_program() {
+    fn the_corpora_are_small_and_each_is_of_a_target() {
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-        let manifest = std::fs::read_to_string(root.join("Cargo.toml")).unwrap();
         let mut bytes = 0;
         for folder in files(&root.join("corpus")).unwrap() {
             let name = folder.file_name().unwrap().to_str().unwrap().to_owned();
@@ -116,8 +127,5 @@ mod tests {
             }
         }
         assert!(bytes <= CORPORA_BYTES_MAX, "the corpora take {bytes} bytes");
-        for Target { name, .. } in TARGETS {
-            assert!(manifest.contains(&format!("name = \"{name}\"\n")), "{name} has no program");
-        }
     }
 }

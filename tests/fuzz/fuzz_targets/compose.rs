@@ -1,4 +1,0 @@
-//! Feeds Compose documents.
-#![cfg_attr(fuzzing, no_main)]
-
-coracle_fuzz::target!("compose");

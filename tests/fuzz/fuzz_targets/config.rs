@@ -1,4 +1,0 @@
-//! Feeds image configs.
-#![cfg_attr(fuzzing, no_main)]
-
-coracle_fuzz::target!("config");

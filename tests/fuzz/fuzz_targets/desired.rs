@@ -1,4 +1,0 @@
-//! Feeds desired documents.
-#![cfg_attr(fuzzing, no_main)]
-
-coracle_fuzz::target!("desired");
