@@ -1,8 +1,13 @@
 //! The whole truth: every check there is, each named with its time, all of them run even when one fails.
 
+use std::fs::{self, File};
 use std::io;
-use std::process::Command;
-use std::time::Instant;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use coracle_test_support::scratch::TempDir;
+use nix::sys::resource::{UsageWho, getrusage};
+use nix::sys::time::TimeValLike as _;
 
 use crate::{
     boards, booted, build, deny, fuzz, links, packages, powercut, repair, sbom, setup, sim, size, tidy,
@@ -39,17 +44,28 @@ const STEPS: &[Step] = &[
     ("test", || own(&["test"])),
 ];
 
+/// Linking the release keeps one processor busy for minutes, so this begins as soon as the setup is done, and is waited
+/// for when its turn has come. Its folder of the build is no other step's until then.
+const EARLY: &str = "size";
+
 /// Runs them all.
 pub fn command(_: &[String]) -> io::Result<()> {
     let began = Instant::now();
-    let mut failed = Vec::new();
+    let (mut failed, mut early) = (Vec::new(), None);
     for (name, step) in STEPS {
         println!("=== {name}");
-        let began = Instant::now();
-        let outcome = step();
-        let seconds = began.elapsed().as_secs_f32();
+        let (began, used) = (Instant::now(), used()?);
+        let outcome = match early.take_if(|_| *name == EARLY) {
+            Some(early) => Early::end(early),
+            None => step(),
+        };
+        if *name == "setup" {
+            early = Early::begin().inspect_err(|e| println!("{EARLY} waits for its turn: {e}")).ok();
+        }
+        let (seconds, busy) =
+            (began.elapsed().as_secs_f32(), self::used()?.saturating_sub(used).as_secs_f32());
         match outcome {
-            Ok(()) => println!("=== {name}: good, {seconds:.1} s"),
+            Ok(()) => println!("=== {name}: good, {seconds:.1} s, {busy:.1} s of processors"),
             Err(e) => {
                 println!("=== {name}: FAILED, {seconds:.1} s: {e}");
                 failed.push(*name);
@@ -61,12 +77,54 @@ pub fn command(_: &[String]) -> io::Result<()> {
     if failed.is_empty() { Ok(()) } else { Err(io::Error::other(format!("failed: {}", failed.join(", ")))) }
 }
 
+/// What processors have done so far for this process and for those that it has waited for.
+fn used() -> io::Result<Duration> {
+    let mut sum = Duration::ZERO;
+    for who in [UsageWho::RUSAGE_SELF, UsageWho::RUSAGE_CHILDREN] {
+        let usage = getrusage(who)?;
+        for time in [usage.user_time(), usage.system_time()] {
+            sum += Duration::from_micros(time.num_microseconds().unsigned_abs());
+        }
+    }
+    Ok(sum)
+}
+
+/// The early step: a process of its own, whose words are kept for its turn.
+struct Early {
+    child: Child,
+    kept: TempDir,
+    began: Instant,
+}
+
+impl Early {
+    fn begin() -> io::Result<Self> {
+        // Here and not there: two steps that change the toolchain at a time would be in each other's way.
+        setup::add_component("rust-src", "the standard library, which is built small")?;
+        setup::add_target(build::AMD64)?;
+        let kept = TempDir::new("early");
+        let said = File::create(kept.join("said"))?;
+        let mut step = Command::new(std::env::current_exe()?);
+        step.arg(EARLY).stdin(Stdio::null()).stdout(said.try_clone()?).stderr(said);
+        Ok(Self { child: step.spawn()?, kept, began: Instant::now() })
+    }
+
+    fn end(mut self) -> io::Result<()> {
+        let status = self.child.wait()?;
+        print!("{}", fs::read_to_string(self.kept.join("said"))?);
+        println!("{EARLY}: begun {:.1} s ago, beside the steps above", self.began.elapsed().as_secs_f32());
+        ended(status)
+    }
+}
+
 fn cargo(words: &[&str]) -> io::Result<()> {
     outcome(&mut setup::cargo(words)?)
 }
 
 fn outcome(command: &mut Command) -> io::Result<()> {
-    let status = command.status()?;
+    ended(command.status()?)
+}
+
+fn ended(status: ExitStatus) -> io::Result<()> {
     if status.success() { Ok(()) } else { Err(io::Error::other(format!("ended with {status}"))) }
 }
 
