@@ -93,7 +93,8 @@ const COMMANDS: &[Command] = &[
     ),
     (
         "manners",
-        "measure a workload's latency alone, during our update, and during podman's; --rounds N, --rate N, --exe FILE, --json",
+        "measure a workload's latency alone, during our update, and during podman's; --board: on one with slow flash and our \
+         units, with --package FILE; --rounds N, --rate N, --exe FILE, --json",
         manners::command,
     ),
     (
@@ -205,6 +206,9 @@ fn main() -> ExitCode {
     }
     if let Some(("product", words)) = words.split_first().map(|(name, words)| (name.as_str(), words)) {
         return outcome("product", manners::serve(words));
+    }
+    if let Some(("meter", words)) = words.split_first().map(|(name, words)| (name.as_str(), words)) {
+        return outcome("meter", manners::meter(words));
     }
     let wanted = words.first().map_or("help", String::as_str);
     let Some((name, _, run)) = COMMANDS.iter().find(|(name, _, _)| *name == wanted) else {

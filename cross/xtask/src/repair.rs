@@ -36,7 +36,7 @@ pub fn command(given: &[String]) -> io::Result<()> {
     interrupt::watch()?;
     let registry = Registry::start()?;
     println!("repair: seed {seed}; making the image");
-    let sample = image::publish(&registry.host())?;
+    let sample = image::publish(&registry.host(), image::LAYERS)?;
     let mut settings = Settings::new("repair");
     settings.insecure = vec![registry.host()];
     let board = Board::new(&exe, &settings)?;

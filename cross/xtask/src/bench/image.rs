@@ -1,13 +1,14 @@
 //! The image that everybody pulls: more than 300 MB unpacked, five layers, many small files; the same each time.
 
 use std::io;
+use std::ops::Range;
 
 use coracle_test_support::images::image::busybox_archive;
 use coracle_test_support::images::layer::{add_directory, add_file};
 use coracle_test_support::images::{Arch, Form, Image, Layer, Packing};
 
-/// How many layers of files lie on busybox.
-const LAYERS: u64 = 4;
+/// The layers of files that lie on busybox.
+pub const LAYERS: Range<u64> = 0..4;
 
 /// Directories of a layer, and small files of each.
 const DIRECTORIES: u64 = 80;
@@ -31,11 +32,11 @@ pub struct Sample {
 /// Size of a block of most file systems.
 const BLOCK: u64 = 4096;
 
-/// Makes it and pushes it.
-pub fn publish(host: &str) -> io::Result<Sample> {
+/// Makes it of these layers, and pushes it.
+pub fn publish(host: &str, numbers: Range<u64>) -> io::Result<Sample> {
     let (mut unpacked, mut blocks) = (0, 0);
     let mut layers = Vec::new();
-    for archive in std::iter::once(busybox_archive(Arch::Amd64)).chain((0..LAYERS).map(archive)) {
+    for archive in std::iter::once(busybox_archive(Arch::Amd64)).chain(numbers.map(archive)) {
         let archive = archive?;
         unpacked += archive.len() as u64;
         blocks += in_blocks(&archive)?;

@@ -9,7 +9,7 @@ mod docker;
 pub mod image;
 mod ota;
 mod ours;
-mod podman;
+pub mod podman;
 mod pull;
 pub mod report;
 mod usage;

@@ -4,8 +4,10 @@
 //! A request is due at a fixed time whether the one before was answered or not, and its latency counts from then: a
 //! product that stands still for a second is slow for all who came in that second.
 
+mod board;
 mod client;
 mod groups;
+mod latency;
 mod product;
 
 use std::io;
@@ -14,6 +16,7 @@ use std::time::Duration;
 
 use coracle_test_support::registry::Registry;
 
+pub use latency::meter;
 pub use product::serve;
 
 use crate::bench::report::{Report, median};
@@ -22,6 +25,7 @@ use crate::build::mib;
 use crate::{build, interrupt, setup, words};
 use client::Client;
 use groups::Group;
+use latency::Latency;
 use product::Product;
 
 /// How often each of the three is measured.
@@ -36,23 +40,35 @@ const AFTER: Duration = Duration::from_secs(5);
 const MEMORY_MAX: u64 = 64 << 20;
 
 const PARTS: [&str; 3] = ["alone", "coracle", "podman"];
+/// Requests a second on a board, where nothing but an emulator runs it.
+const RATE_OF_BOARD: u64 = 20;
+const ROUNDS_OF_BOARD: u64 = 3;
 
-/// `manners [--json] [--rounds N] [--rate N] [--exe FILE]`.
+/// `manners [--board [--package FILE]] [--json] [--rounds N] [--rate N] [--exe FILE]`.
 pub fn command(given: &[String]) -> io::Result<()> {
-    words::only(given, &["--rounds", "--rate", "--exe"], &["--json"])?;
-    let rounds = words::number(given, "--rounds", ROUNDS)?.max(1);
-    let rate = words::number(given, "--rate", RATE)?.max(1);
+    words::only(given, &["--rounds", "--rate", "--exe", "--package"], &["--json", "--board"])?;
+    let on_board = given.iter().any(|word| word == "--board");
+    let (rounds, rate) = if on_board { (ROUNDS_OF_BOARD, RATE_OF_BOARD) } else { (ROUNDS, RATE) };
+    let rounds = words::number(given, "--rounds", rounds)?.max(1);
+    let rate = words::number(given, "--rate", rate)?.max(1);
     setup::for_tests()?;
     setup::for_bench()?;
-    let exe = match words::text(given, "--exe") {
-        Some(exe) => PathBuf::from(exe),
-        None => build::release(build::AMD64)?,
+    let measured = if on_board {
+        board::measure(rounds, rate, words::text(given, "--package").map(Path::new))?
+    } else {
+        here(rounds, rate, words::text(given, "--exe").map(PathBuf::from))?
     };
+    measured.tell(given.iter().any(|word| word == "--json"))
+}
+
+/// On this machine.
+fn here(rounds: u64, rate: u64, exe: Option<PathBuf>) -> io::Result<Measured> {
+    let exe = exe.map_or_else(|| build::release(build::AMD64), Ok)?;
     interrupt::watch()?;
     let registry = Registry::start()?;
     eprintln!("making the image");
-    let sample = image::publish(&registry.host())?;
-    let mut runs: [Vec<Run>; 3] = Default::default();
+    let sample = image::publish(&registry.host(), image::LAYERS)?;
+    let mut runs = vec![Vec::new(); PARTS.len()];
     for round in 0..rounds {
         for turn in 0..PARTS.len() {
             interrupt::check()?;
@@ -60,32 +76,35 @@ pub fn command(given: &[String]) -> io::Result<()> {
             let part = (turn + usize::try_from(round).unwrap_or_default()) % PARTS.len();
             let name = PARTS.get(part).copied().unwrap_or_default();
             let run = measure(name, &exe, (&registry.host(), &sample.name), rate)?;
-            let Run { p50, p99, max, pull_s, .. } = run;
+            let (Latency { p50, p99, max, .. }, pull_s) = (run.latency, run.pull_s);
             eprintln!(
                 "{} of {rounds}: {name}: p50 {p50:.1} ms, p99 {p99:.1} ms, max {max:.1} ms; pulled in {pull_s:.1} s",
                 round + 1
             );
-            runs.get_mut(part).into_iter().for_each(|runs| runs.push(run));
+            runs.get_mut(part).into_iter().for_each(|runs: &mut Vec<Run>| runs.push(run));
         }
     }
-    tell(&runs, mib(sample.unpacked), given.iter().any(|word| word == "--json"));
-    Ok(())
+    Ok(Measured { parts: &PARTS, runs, unpacked: mib(sample.unpacked) })
 }
 
 /// The end of a figure's name, the figure, and what it is in words.
 type Figure = (&'static str, fn(&Run) -> f64, &'static str);
 
-/// One measurement; latencies in milliseconds.
+/// One measurement.
 #[derive(Clone, Copy)]
 struct Run {
-    p50: f64,
-    p99: f64,
-    p999: f64,
-    max: f64,
-    requests: usize,
+    latency: Latency,
     /// Seconds; none where nothing was pulled.
     pull_s: f64,
+    /// None where it was not looked at.
     peak_mib: f64,
+}
+
+/// All of them, by part.
+struct Measured {
+    parts: &'static [&'static str],
+    runs: Vec<Vec<Run>>,
+    unpacked: f64,
 }
 
 fn measure(name: &str, exe: &Path, (host, image): (&str, &str), rate: u64) -> io::Result<Run> {
@@ -113,18 +132,8 @@ fn measure(name: &str, exe: &Path, (host, image): (&str, &str), rate: u64) -> io
             Some(usage)
         }
     };
-    let mut latencies = client.stop()?;
-    latencies.sort();
-    let at = |permille: usize| {
-        let place = (latencies.len() * permille / 1000).min(latencies.len().saturating_sub(1));
-        latencies.get(place).map_or(f64::NAN, |latency| latency.as_secs_f64() * 1000.0)
-    };
     Ok(Run {
-        p50: at(500),
-        p99: at(990),
-        p999: at(999),
-        max: at(1000),
-        requests: latencies.len(),
+        latency: Latency::of(client.stop()?),
         pull_s: usage.map_or(0.0, |usage| usage.wall.as_secs_f64()),
         peak_mib: usage.map_or(0.0, |usage| mib(usage.peak_kib * 1024)),
     })
@@ -140,32 +149,39 @@ fn pause(length: Duration) -> io::Result<()> {
     Ok(())
 }
 
-fn tell(runs: &[Vec<Run>; 3], unpacked: f64, json: bool) {
-    let mut report = Report::default();
-    report.add("manners.image_unpacked_mib", unpacked, "the image that is pulled, all layers as archives");
-    let mut p99 = [0.0; 3];
-    for ((name, runs), p99) in PARTS.iter().zip(runs).zip(&mut p99) {
-        let of = |figure: fn(&Run) -> f64| median(runs.iter().map(figure).collect());
-        *p99 = of(|run| run.p99);
-        let figures: [Figure; 4] = [
-            ("p50_ms", |run| run.p50, "the median latency of the workload's requests"),
-            ("p99_ms", |run| run.p99, "one request in a hundred takes longer"),
-            ("p999_ms", |run| run.p999, "one in a thousand"),
-            ("max_ms", |run| run.max, "the slowest request of a round"),
-        ];
-        for (figure, value, meaning) in figures {
-            report.add(&format!("manners.{name}.{figure}"), of(value), meaning);
+impl Measured {
+    fn tell(&self, json: bool) -> io::Result<()> {
+        let mut report = Report::default();
+        report.add(
+            "manners.image_unpacked_mib",
+            self.unpacked,
+            "the image that is pulled, all layers as archives",
+        );
+        let mut p99 = Vec::new();
+        for (name, runs) in self.parts.iter().zip(&self.runs) {
+            let of = |figure: fn(&Run) -> f64| median(runs.iter().map(figure).collect());
+            p99.push(format!("{name} {:.1} ms", of(|run| run.latency.p99)));
+            let figures: [Figure; 4] = [
+                ("p50_ms", |run| run.latency.p50, "the median latency of the workload's requests"),
+                ("p99_ms", |run| run.latency.p99, "one request in a hundred takes longer"),
+                ("p999_ms", |run| run.latency.p999, "one in a thousand"),
+                ("max_ms", |run| run.latency.max, "the slowest request of a round"),
+            ];
+            for (figure, value, meaning) in figures {
+                report.add(&format!("manners.{name}.{figure}"), of(value), meaning);
+            }
+            if *name != "alone" {
+                report.add(&format!("manners.{name}.pull_s"), of(|run| run.pull_s), "until the pull returns");
+            }
+            let peak = of(|run| run.peak_mib);
+            if peak > 0.0 {
+                report.add(&format!("manners.{name}.peak_mib"), peak, "most resident at once");
+            }
         }
-        if *name != "alone" {
-            report.add(&format!("manners.{name}.pull_s"), of(|run| run.pull_s), "until the pull returns");
-            report.add(&format!("manners.{name}.peak_mib"), of(|run| run.peak_mib), "most resident at once");
-        }
+        report.print(json);
+        let requests = self.runs.iter().flatten().map(|run| run.latency.requests).sum::<usize>();
+        let rounds = self.runs.iter().map(Vec::len).min().unwrap_or_default();
+        eprintln!("manners: p99 {}; {rounds} rounds, {requests} requests, all answered", p99.join(", "));
+        Ok(())
     }
-    report.print(json);
-    let (requests, rounds) = (runs.iter().flatten().map(|run| run.requests).sum::<usize>(), runs[0].len());
-    let [alone, ours, podman] = p99;
-    eprintln!(
-        "manners: p99 {alone:.1} ms alone, {ours:.1} ms during our update, {podman:.1} ms during podman's; \
-         {rounds} rounds, {requests} requests, all answered"
-    );
 }

@@ -18,8 +18,8 @@ pub const REQUEST_BYTES: usize = 8;
 const RECORD: usize = 4096;
 /// Records in the file.
 const RECORDS: u64 = 2048;
-/// Bytes that are hashed for a request: half a millisecond of a quick processor.
-const ARITHMETIC: usize = 512 << 10;
+/// Bytes that are hashed for a request on this machine: half a millisecond of a quick processor.
+pub const ARITHMETIC: usize = 512 << 10;
 
 /// The server, in a process and a control group of its own; ended on drop.
 pub struct Product {
@@ -30,12 +30,18 @@ pub struct Product {
 impl Product {
     /// Starts it with its records on `disk`.
     pub fn start(disk: &Path, group: &Group) -> io::Result<Self> {
-        let exe = std::env::current_exe()?;
-        let mut child =
-            Command::new(exe).arg("product").arg(disk.join("records")).stdout(Stdio::piped()).spawn()?;
+        let product = Self::serving(&disk.join("records"), ARITHMETIC)?;
+        group.take(product.child.id())?;
+        Ok(product)
+    }
+
+    /// Starts it with its records in a new file; it hashes so many bytes for each request.
+    pub fn serving(records: &Path, arithmetic: usize) -> io::Result<Self> {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.arg("product").arg(records).arg(arithmetic.to_string());
+        let mut child = command.stdout(Stdio::piped()).spawn()?;
         let said = child.stdout.take().ok_or_else(|| io::Error::other("the product has no output"))?;
         let mut product = Self { child, port: 0 };
-        group.take(product.child.id())?;
         let mut line = String::new();
         BufReader::new(said).read_line(&mut line)?;
         product.port = line.trim().parse().map_err(|_| io::Error::other("the product did not start"))?;
@@ -55,9 +61,11 @@ impl Drop for Product {
     }
 }
 
-/// The hidden command: serves one client until that asks no more; its records are in the file of the first word.
+/// The hidden command: serves one client until that asks no more; its records are in the file of the first word, and for
+/// each request it hashes as many bytes as the second says.
 pub fn serve(words: &[String]) -> io::Result<()> {
-    let path = words.first().ok_or_else(|| io::Error::other("product needs a file"))?;
+    let [path, arithmetic] = words else { return Err(io::Error::other("product needs a file and a number")) };
+    let arithmetic = arithmetic.parse().map_err(io::Error::other)?;
     let file = File::options().read(true).write(true).create_new(true).open(path)?;
     let mut record = vec![0; RECORD];
     for number in 0..RECORDS {
@@ -68,7 +76,7 @@ pub fn serve(words: &[String]) -> io::Result<()> {
     println!("{}", listener.local_addr()?.port());
     let (mut client, _) = listener.accept()?;
     client.set_nodelay(true)?;
-    let (stock, mut request) = (vec![7; ARITHMETIC], [0; REQUEST_BYTES]);
+    let (stock, mut request) = (vec![7; arithmetic], [0; REQUEST_BYTES]);
     loop {
         match client.read_exact(&mut request) {
             Ok(()) => {}

@@ -38,6 +38,16 @@ pub struct Forward {
 pub struct Board {
     arch: Arch,
     dir: PathBuf,
+    slow: Option<Slow>,
+}
+
+/// How slowly a disk writes, as cheap flash does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Slow {
+    /// Bytes a second.
+    pub bytes: u64,
+    /// Requests a second.
+    pub requests: u64,
 }
 
 impl Board {
@@ -45,7 +55,7 @@ impl Board {
     /// Where there was one, its state is kept.
     pub fn make(arch: Arch, package: &Path, folders: &[PathBuf], dir: PathBuf) -> io::Result<Self> {
         fs::create_dir_all(&dir)?;
-        let (board, kernel) = (Self { arch, dir }, kernel(arch)?);
+        let (board, kernel) = (Self { arch, dir, slow: None }, kernel(arch)?);
         disk::room(&board.dir, &["root.img", "state.img"], disk::ROOT_MIB + STATE_MIB)?;
         disk::ramdisk(&kernel, &board.file("ramdisk"))?;
         disk::root(&kernel, package, folders, &board.file("root.img"))?;
@@ -58,7 +68,13 @@ impl Board {
 
     /// The board that was made in `dir`, where there is one.
     pub fn open(arch: Arch, dir: PathBuf) -> Option<Self> {
-        dir.join("state.img").exists().then_some(Self { arch, dir })
+        dir.join("state.img").exists().then_some(Self { arch, dir, slow: None })
+    }
+
+    /// The same, whose disk of the agent's state writes so slowly.
+    #[must_use]
+    pub fn slowed(self, slow: Slow) -> Self {
+        Self { slow: Some(slow), ..self }
     }
 
     fn file(&self, name: &str) -> PathBuf {
@@ -91,8 +107,11 @@ impl Board {
         command.args(["-smp", "2", "-display", "none", "-monitor", "none"]);
         for (name, disk) in [("root", "root.img"), ("state", "state.img")] {
             // What the machine has written outlives its end in this machine's page cache: the host need not sync.
-            let drive =
+            let mut drive =
                 format!("id={name},if=none,format=raw,cache=unsafe,file={}", self.file(disk).display());
+            if let Some(Slow { bytes, requests }) = self.slow.filter(|_| name == "state") {
+                drive += &format!(",throttling.bps-write={bytes},throttling.iops-write={requests}");
+            }
             command.args(["-drive", &drive, "-device", &format!("virtio-blk-pci,drive={name}")]);
         }
         let port = |forward: &Forward| format!(",hostfwd=tcp:127.0.0.1:{}-:{}", forward.from, forward.to);

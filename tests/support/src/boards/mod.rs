@@ -17,6 +17,6 @@ mod disk;
 mod shell;
 mod tree;
 
-pub use board::{Board, Boot, Forward, Machine, Told};
+pub use board::{Board, Boot, Forward, Machine, Slow, Told};
 pub use shell::Shell;
 pub use tree::tree;
