@@ -1,12 +1,12 @@
-//! What was written of large files goes to the disk soon and in small steps, and is waited for, so that never more than
-//! two steps of a layer are on their way.
+//! What was written goes to the disk soon and in small steps, and is waited for, so that never more than two steps of a
+//! layer are on their way.
 //!
 //! Left to the kernel, hundreds of megabytes gather in memory and go out at once; a workload that syncs a few bytes then
 //! waits for all of them, for the file system commits both together. Nothing is made durable here, that is the
 //! checkpoint's and the publisher's: only what they have left to do becomes little.
 //!
-//! Small files are the kernel's and the checkpoint's, which comes after a few megabytes: the kernel joins their writes,
-//! and none of them has to stay open.
+//! Small files count as much as large ones: a few megabytes of them, left for the checkpoint, hold a workload up for
+//! as long as any other few megabytes.
 //!
 //! ```text
 //! written ──▶ this step ──full──▶ begun ──next step full──▶ waited for
@@ -24,8 +24,8 @@ use nix::libc;
 
 /// Bytes of a step: a tenth of a second of a slow flash, and enough for one that is quick.
 const STEP_BYTES: u64 = 1 << 20;
-/// Of one file, less than this is left to the kernel.
-const LARGE_BYTES: u64 = 256 << 10;
+/// Files of a step at most, which stay open until the end of the next one.
+const STEP_FILES: usize = 64;
 
 /// What was written of one file.
 struct Range {
@@ -55,16 +55,10 @@ impl Behind {
         }
         match self.filling.last_mut() {
             Some(last) if Rc::ptr_eq(&last.file, file) && last.to == offset => last.to += bytes,
-            last => {
-                if let Some(small) = last.map(|last| last.bytes()).filter(|bytes| *bytes < LARGE_BYTES) {
-                    self.filling.pop();
-                    self.bytes -= small;
-                }
-                self.filling.push(Range { file: Rc::clone(file), from: offset, to: offset + bytes });
-            }
+            _ => self.filling.push(Range { file: Rc::clone(file), from: offset, to: offset + bytes }),
         }
         self.bytes += bytes;
-        if self.bytes < STEP_BYTES {
+        if self.bytes < STEP_BYTES && self.filling.len() < STEP_FILES {
             return Ok(());
         }
         let done = std::mem::take(&mut self.begun);
@@ -111,9 +105,6 @@ mod tests {
     use super::*;
     use crate::files::tests::TempDir;
 
-    /// Files of a step: each but the last is large.
-    const STEP_FILES: usize = 5;
-
     #[test]
     fn no_more_than_two_steps_are_under_way_and_no_file_stays_open_beyond() {
         let dir = TempDir::new();
@@ -121,13 +112,18 @@ mod tests {
         let (piece, mut open) = (vec![7; 100_000], Vec::new());
         for n in 0..200_u64 {
             let file = Rc::new(File::create_new(dir.path().join(n.to_string())).unwrap());
-            // Every tenth is larger than a step, the others are small.
-            for at in 0..if n % 10 == 0 { 15 } else { 1 } {
-                file.write_all_at(&piece, at * 100_000).unwrap();
-                behind.wrote(&file, at * 100_000, 100_000).unwrap();
+            // Every tenth is larger than a step, the first half of the others is tiny.
+            let (pieces, bytes) = match n {
+                n if n % 10 == 0 => (15, 100_000),
+                ..100 => (1, 100),
+                _ => (1, 50_000),
+            };
+            for at in 0..pieces {
+                file.write_all_at(&piece[..bytes], at * 100_000).unwrap();
+                behind.wrote(&file, at * 100_000, bytes as u64).unwrap();
                 let filling = behind.filling.iter().map(Range::bytes).sum::<u64>();
                 assert!(behind.bytes == filling && filling < STEP_BYTES);
-                assert!(behind.filling.len() <= STEP_FILES && behind.begun.len() <= STEP_FILES);
+                assert!(behind.filling.len() < STEP_FILES && behind.begun.len() <= STEP_FILES);
             }
             open.push(Rc::downgrade(&file));
         }
