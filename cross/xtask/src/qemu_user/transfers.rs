@@ -19,6 +19,8 @@ use super::{Guest, Row};
 const PATIENCE: Duration = Duration::from_secs(60);
 /// What the index has images for.
 const OFFERED: [&str; 3] = ["linux/amd64", "linux/arm64", "linux/arm/v7"];
+/// One of them, for a board that none of them fits.
+const FOREIGN: &str = "linux/arm64";
 
 /// The last second that 32 bits have, in 2038: what becomes of later ones where a C library counts so.
 const LAST_OF_32_BITS: i64 = 0x7fff_ffff;
@@ -45,23 +47,24 @@ struct Pulled {
 }
 
 fn pulled(guest: &Guest<'_>, native: &Path, servers: &Servers, reference: &str) -> io::Result<String> {
-    let platform = guest.target.platform.as_str();
+    let own = guest.target.platform.as_str();
     let dir = TempDir::new("guest");
     let script = guest.script(&dir)?;
     let ca = servers.with_tls.ca();
-    let ours = pull(&script, servers, &ca, reference, &[]);
-    if !OFFERED.contains(&platform) {
-        return match ours {
-            Err(error) if error.to_string().contains("no image for this board") => {
-                Ok("refused: the index has no image for this board".to_owned())
-            }
-            Err(error) => Err(error),
-            Ok(_) => Err(io::Error::other("an image for another processor was taken")),
-        };
+    let (mut ours, mut platform, mut first) = (pull(&script, servers, &ca, reference, &[]), own, "");
+    if !OFFERED.contains(&own) {
+        match ours {
+            Err(error) if error.to_string().contains("no image for this board") => {}
+            Err(error) => return Err(error),
+            Ok(_) => return Err(io::Error::other("an image for another processor was taken")),
+        }
+        // It is told to take one that it cannot run: what is fetched and unpacked is its own doing all the same.
+        (platform, first) = (FOREIGN, "refused until it is named: ");
+        ours = pull(&script, servers, &ca, reference, &["--platform", FOREIGN]);
     }
     let (ours, mut theirs) = (ours?, pull(native, servers, &ca, reference, &["--platform", platform])?);
     let mut late = 0;
-    if platform.starts_with("linux/arm/") {
+    if own.starts_with("linux/arm/") {
         for look in theirs.trees.values_mut().filter(|look| look.mtime.0 > LAST_OF_32_BITS) {
             look.mtime = (LAST_OF_32_BITS, 0);
             late += 1;
@@ -80,7 +83,10 @@ fn pulled(guest: &Guest<'_>, native: &Path, servers: &Servers, reference: &str) 
     }
     let layers = ours.layers.as_array().map_or(0, Vec::len);
     let but = if late == 0 { String::new() } else { format!(", but for times after 2038: {late}") };
-    Ok(format!("{platform}: {layers} layers, {} entries, as by the amd64 binary{but}", ours.trees.len()))
+    Ok(format!(
+        "{first}{platform}: {layers} layers, {} entries, as by the amd64 binary{but}",
+        ours.trees.len()
+    ))
 }
 
 /// The same with an authority that did not sign the registry's certificate.
