@@ -51,7 +51,7 @@ impl Target {
         TARGETS.iter().copied().find(|target| target.name == name)
     }
 
-    /// The target that [`CHOSEN`] names: an engine that starts itself again hands its environment on.
+    /// The target that `CHOSEN` names: an engine that starts itself again hands its environment on.
     pub fn chosen() -> Self {
         let name = std::env::var(CHOSEN).unwrap_or_default();
         Self::named(&name).unwrap_or_else(|| {
