@@ -3,6 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Component, Path, PathBuf};
 
+use coracle_test_support::pages::{code, spans};
+
 use crate::tree::{Source, none, root, sources};
 
 /// What is installed on a board comes from here.
@@ -22,11 +24,6 @@ const NO_SETTINGS: &[&str] = &["trust.json", "trust.d", "store.restart"];
 /// All pages; what changed, and what was decided, is told in the words of its time.
 fn pages() -> impl Iterator<Item = Source> {
     sources(".md").into_iter().filter(|page| page.path != "CHANGELOG.md" && !page.path.contains("/adr/"))
-}
-
-/// The pieces of inline code of a text.
-pub fn spans(text: &str) -> impl Iterator<Item = &str> {
-    text.lines().flat_map(|line| line.split('`').skip(1).step_by(2))
 }
 
 /// What is wrong with a reference; nothing where it is none, or is right.
@@ -56,22 +53,6 @@ fn is_test(text: &str, name: &str) -> bool {
         let line = after.lines().find(|line| line.contains("fn ")).unwrap_or_default();
         line.split("fn ").nth(1).is_some_and(|rest| rest.split('(').next() == Some(name))
     })
-}
-
-/// Code of a page: pieces within lines, and lines of blocks.
-fn code(text: &str) -> Vec<&str> {
-    let mut in_block = false;
-    let mut found = Vec::new();
-    for line in text.lines() {
-        if line.trim_start().starts_with("```") {
-            in_block = !in_block;
-        } else if in_block {
-            found.push(line.trim());
-        } else {
-            found.extend(spans(line));
-        }
-    }
-    found
 }
 
 #[test]

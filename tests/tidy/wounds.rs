@@ -3,7 +3,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::pages::spans;
+use coracle_test_support::pages::spans;
+
 use crate::tree::{code_of, none, root, sources};
 
 /// The page.

@@ -15,7 +15,7 @@ pub fn untrue(program: &str, help: impl Fn(&[&str]) -> Option<String>) -> Vec<St
         let text = fs::read_to_string(&path).unwrap_or_default();
         for command in commands(&text, program) {
             count += 1;
-            let words = words(&command);
+            let words = words(command);
             if let Some(why) = why_untrue(&words, &help) {
                 wrong.push(format!("{}: {command}: {why}", path.display()));
             }
@@ -40,21 +40,32 @@ fn pages() -> Vec<PathBuf> {
     pages
 }
 
-/// Pieces of code that begin with the program: lines of a block, and code within a line.
-fn commands(text: &str, program: &str) -> Vec<String> {
+/// Pieces of code that begin with the program.
+fn commands<'a>(text: &'a str, program: &str) -> Vec<&'a str> {
+    let mut found = code(text);
+    found.retain(|code| code.strip_prefix(program).is_some_and(|rest| rest.starts_with(' ')));
+    found
+}
+
+/// Code of a page: lines of blocks, and pieces within lines.
+pub fn code(text: &str) -> Vec<&str> {
     let mut in_block = false;
     let mut found = Vec::new();
     for line in text.lines() {
         if line.trim_start().starts_with("```") {
             in_block = !in_block;
         } else if in_block {
-            found.push(line.trim().to_owned());
+            found.push(line.trim());
         } else {
-            found.extend(line.split('`').skip(1).step_by(2).map(str::to_owned));
+            found.extend(spans(line));
         }
     }
-    found.retain(|code| code.strip_prefix(program).is_some_and(|rest| rest.starts_with(' ')));
     found
+}
+
+/// The pieces of inline code of a text.
+pub fn spans(text: &str) -> impl Iterator<Item = &str> {
+    text.lines().flat_map(|line| line.split('`').skip(1).step_by(2))
 }
 
 /// The words of a command up to where the shell would end it, without the program.

@@ -4,12 +4,12 @@
 use std::fs;
 use std::io::{self, Write as _};
 use std::os::unix::fs::{PermissionsExt as _, symlink};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
 use coracle_test_support::boards::{Board, Slow};
-use coracle_test_support::emulated::HOST;
+use coracle_test_support::emulated::{HOST, libraries};
 use coracle_test_support::images::Arch;
 use coracle_test_support::process::run;
 use coracle_test_support::registry::Registry;
@@ -123,9 +123,9 @@ fn provision(files: &Path, host: &str, image: &str, (rounds, rate): (u64, u64)) 
         .arg("-o")
         .arg(place.join("xtask")))?;
     for program in ["/usr/bin/podman", "/usr/bin/conmon"] {
-        let program = PathBuf::from(program);
-        fs::copy(&program, place.join(program.file_name().unwrap_or_default()))?;
-        for library in libraries(&program)? {
+        let program = Path::new(program);
+        fs::copy(program, place.join(program.file_name().unwrap_or_default()))?;
+        for library in libraries(program)? {
             fs::copy(&library, place.join("lib").join(library.file_name().unwrap_or_default()))?;
         }
     }
@@ -164,14 +164,6 @@ fn once(shipped: &str, command: &str) -> String {
         }
     });
     lines.collect()
-}
-
-/// The libraries of a program of this machine, which runs the same release of Debian.
-fn libraries(program: &Path) -> io::Result<Vec<PathBuf>> {
-    let listed = run(Command::new("ldd").arg(program))?;
-    let paths =
-        listed.split_whitespace().filter(|word| word.starts_with("/lib/") || word.starts_with("/usr/lib/"));
-    Ok(paths.map(PathBuf::from).collect())
 }
 
 #[cfg(test)]

@@ -19,7 +19,7 @@ const RECORD: usize = 4096;
 /// Records in the file.
 const RECORDS: u64 = 2048;
 /// Bytes that are hashed for a request on this machine: half a millisecond of a quick processor.
-pub const ARITHMETIC: usize = 512 << 10;
+const ARITHMETIC: usize = 512 << 10;
 
 /// The server, in a process and a control group of its own; ended on drop.
 pub struct Product {

@@ -17,4 +17,4 @@ mod ramdisk;
 pub use kernel::{Kernel, add_modules, archive, kernel};
 pub use machine::{Boot, Clock, HOST, Machine, Scarce, Writes, disk};
 pub use qemu::{console, qemu};
-pub use ramdisk::{Syncs, pack};
+pub use ramdisk::{Syncs, libraries, pack};

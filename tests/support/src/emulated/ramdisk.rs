@@ -72,7 +72,7 @@ pub fn pack(kernel: &Kernel, exe: &Path, config: &str, syncs: Syncs, to: &Path) 
 }
 
 /// The libraries of a program, by the path under which it looks for them; none where it is static.
-fn libraries(program: &Path) -> io::Result<BTreeSet<PathBuf>> {
+pub fn libraries(program: &Path) -> io::Result<BTreeSet<PathBuf>> {
     let Ok(listed) = run(Command::new("ldd").arg(program)) else { return Ok(BTreeSet::new()) };
     let paths = listed.split_whitespace().filter(|word| word.starts_with('/'));
     Ok(paths.map(PathBuf::from).filter(|path| path.exists()).collect())
